@@ -1,0 +1,51 @@
+"""Every error kind of the poller. The kind decides what happens: wait, dead-letter, try again or stop.
+
+An unknown exception from a handler is the handler's failure; an unknown one from our own code is fatal.
+"""
+
+from __future__ import annotations
+
+
+class PollerError(Exception):
+    """The root of the poller's own errors."""
+
+
+class Transient(PollerError):
+    """Infrastructure is away or busy: wait and try again without end, no attempt is counted."""
+
+
+class Poison(PollerError):
+    """The bytes of this record are no event. `kind` is a stable word for tables and letters."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class SchemaNotFound(PollerError):
+    """The registry answered, and does not know this schema id."""
+
+
+class HandlerFailed(PollerError):
+    """The handler raised or answered badly. `kind` and `stack` are the handler's own."""
+
+    def __init__(self, kind: str, message: str, stack: str = "") -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.stack = stack
+
+
+class Fatal(PollerError):
+    """The poller cannot go on: it stops with exit code 1."""
+
+
+class CannotStart(PollerError):
+    """Something that the action file names cannot be reached or loaded: exit code 3."""
+
+
+class ConfigError(PollerError):
+    """The action file or the command is wrong: exit code 2. Holds every problem found, one line each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems

@@ -1,0 +1,113 @@
+"""The values that travel through the poller: records, what reading one gives, failures.
+
+Pure: no I/O, no clock, no Kafka client. Offsets always mean "the next to read" unless a name says
+`offset` of a record, which is that record's own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+Envelope = dict[str, Any]
+"""One event as a handler sees it: `event_type`, `event` and `meta` in plain JSON types."""
+
+Headers = tuple[tuple[str, bytes | None], ...]
+"""A record's headers in their order; names may repeat and a value may be null."""
+
+Stage = Literal["decode", "filter", "handler", "size"]
+"""Where a record failed."""
+
+STACK_LIMIT = 8_000
+MESSAGE_LIMIT = 2_000
+
+
+class TopicPartition(NamedTuple):
+    """A partition of a topic."""
+
+    topic: str
+    partition: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}-{self.partition}"
+
+
+class Record(NamedTuple):
+    """One Kafka record as it was read. `timestamp` is in milliseconds since the epoch, -1 if there is none."""
+
+    tp: TopicPartition
+    offset: int
+    timestamp: int
+    timestamp_type: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+    @property
+    def size(self) -> int:
+        """Bytes of key and value: what counts against the buffer."""
+        return len(self.key or b"") + len(self.value or b"")
+
+    def __str__(self) -> str:
+        return f"{self.tp.topic}-{self.tp.partition}@{self.offset}"
+
+
+class SchemaKey(NamedTuple):
+    """A writer schema's name on the wire: Confluent's integer (0 is a real one) or Glue's version UUID."""
+
+    registry: Literal["confluent", "glue"]
+    id: int | str
+
+    def __str__(self) -> str:
+        return f"{self.registry} schema {self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a record failed, bounded in size. `kind` is the name of the error's class."""
+
+    stage: Stage
+    kind: str
+    message: str
+    stack: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", self.message[:MESSAGE_LIMIT])
+        object.__setattr__(self, "stack", self.stack[-STACK_LIMIT:])
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.message}" if self.message else self.kind
+
+
+# What reading a record gives. Reading is decoding and filtering; it never blocks.
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """The record is an event that the filters let through."""
+
+    envelope: Envelope
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """The record settles without being handed out: filtered, a tombstone, or of a kind that is not routed."""
+
+    reason: Literal["filtered", "tombstone", "not_routed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Undecodable:
+    """The record's bytes are no event and never will be."""
+
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Awaiting:
+    """The record's writer schema is not here yet; a fetch has been asked for."""
+
+    key: SchemaKey
+
+
+Verdict = Event | Skipped | Undecodable | Awaiting
