@@ -1,0 +1,104 @@
+# Needs only make and Python 3.11 or later (with venv): everything else is installed, at pinned
+# versions with hashes, into .venv. `make` lists the targets.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-virtualenv \
+       --require-hashes --no-deps
+# The first of these that is Python 3.11 or later; `make PYTHON=...` names another.
+PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python3.14 python; do \
+    "$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
+PYTEST := $(BIN)/python -m pytest
+# Two processes; tests of one xdist_group (one broker) stay in one of them.
+PARALLEL := -n 2 --dist loadgroup
+FAST := tests/unit tests/properties tests/simulation
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url
+
+export UV_CUSTOM_COMPILE_COMMAND := make lock
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo run test test-unit test-slow check check-format check-lint check-types check-imports \
+        check-dependencies format mutants lock wheel keys clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z][a-z-]*\):.*  ## \(.*\)/\1\t\2/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
+	    printf '  make %-12s %s\n' "$$name" "$$text"; done
+
+setup: $(VENV)/.runtime  ## install what the poller needs into .venv; the command is .venv/bin/datahub-poller
+
+demo: $(VENV)/.runtime  ## see it work: broker, registry and events in one process, no network
+	@$(BIN)/python -m datahub_poller demo
+
+run: $(VENV)/.runtime  ## run an action file: make run CONFIG=action.yaml
+	@test -n "$(CONFIG)" || { echo 'make run: which action file? make run CONFIG=action.yaml' >&2; exit 2; }
+	@$(BIN)/python -m datahub_poller run -c "$(CONFIG)"
+
+test: $(VENV)/.dev  ## all tests: the fast layers, then those with brokers, servers and processes
+	$(PYTEST) $(PARALLEL) $(FAST)
+	$(PYTEST) $(PARALLEL) tests $(addprefix --ignore=,$(FAST))
+
+test-unit: $(VENV)/.dev  ## the fast layers only: units, properties, simulations
+	$(PYTEST) $(PARALLEL) $(FAST)
+
+check: check-format check-lint check-types check-imports check-dependencies  ## format, lint, types, import contracts, dependencies
+
+check-format: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+
+check-lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+
+check-types: $(VENV)/.dev
+	$(BIN)/mypy
+
+check-imports: $(VENV)/.dev
+	$(BIN)/lint-imports
+
+check-dependencies: $(VENV)/.dev
+	$(BIN)/deptry poller handler
+
+format: $(VENV)/.dev  ## format the code and repair what the linter can repair
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+mutants: $(VENV)/.dev  ## break the core in known ways; fail where no test notices
+	$(BIN)/python tests/mutants/run.py
+
+lock: $(VENV)/.dev  ## pin the dependencies anew (make lock UPGRADE=--upgrade for newer versions)
+	$(COMPILE) $(UPGRADE) --group dev pyproject.toml -o requirements-dev.txt
+	$(COMPILE) -c requirements-dev.txt pyproject.toml -o requirements.txt
+	@! grep -n '://' requirements.txt requirements-dev.txt || { echo 'make lock: an address got into a pin file' >&2; exit 1; }
+
+wheel: $(VENV)/.dev  ## build dist/datahub_poller-*.whl
+	$(BIN)/python -m build --wheel --no-isolation
+
+keys: $(VENV)/.runtime  ## print every key of the action file as Markdown
+	@$(BIN)/python -m datahub_poller.config.reference
+
+clean:  ## remove .venv and everything built or cached
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find poller handler tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.made:
+	@test -n "$(PYTHON)" || { echo 'make: Python 3.11 or later is needed and none was found; name one: make PYTHON=/path/to/python3.11' >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	    || { echo 'make: $(PYTHON) does not run, or is older than Python 3.11; name another: make PYTHON=/path/to/python3.11' >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null \
+	    || { echo 'make: $(PYTHON) cannot make virtual environments: install its venv package (Debian, Ubuntu: apt-get install python3-venv)' >&2; exit 1; }
+	"$(PYTHON)" -m venv $(VENV)
+	@touch $@
+
+# The tree itself is on the path, so the command runs what is checked out here, without a build.
+$(VENV)/.runtime: $(VENV)/.made requirements.txt
+	$(PIP) -r requirements.txt
+	@$(BIN)/python -c 'import pathlib as p, sysconfig as s; p.Path(s.get_path("purelib"), "datahub-poller-tree.pth").write_text("".join(f"{p.Path.cwd() / root}\n" for root in ("poller", "handler")))'
+	@printf '#!/bin/sh\nexec "$$(dirname "$$0")/python" -m datahub_poller "$$@"\n' > $(BIN)/datahub-poller
+	@chmod 755 $(BIN)/datahub-poller
+	@touch $@
+
+# After .runtime, so that two installations never write to .venv at a time.
+$(VENV)/.dev: $(VENV)/.runtime requirements-dev.txt
+	$(PIP) -r requirements-dev.txt
+	@touch $@

@@ -1,0 +1,168 @@
+"""What to do next: dead letters to write, pieces to try again, batches to invoke, a probe for an open breaker.
+
+Pure. It starts nothing: each work that it answers is entered in the ledger as in flight, and the loop starts it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from datahub_poller.batching import Pick, choose, due_at
+from datahub_poller.lanes import Lane
+from datahub_poller.ledger import Ledger
+from datahub_poller.model import Undecodable
+from datahub_poller.works import Invoke, Share, Work, WriteLetters
+
+
+class Dispatch:
+    """Reads the ledger for work. `new_id` makes a batch's id."""
+
+    def __init__(self, ledger: Ledger, new_id: Callable[[], str]) -> None:
+        self._ledger = ledger
+        self._new_id = new_id
+        self._last_flight = 0
+
+    def next_works(self, now: float) -> list[Work]:
+        """Calls to start now."""
+        ledger = self._ledger
+        works: list[Work] = []
+        if ledger.stopping:
+            return works
+        for lane in ledger.lanes.values():
+            if ledger.halt is not None:
+                return works
+            if lane.may_act:
+                self._take_undecodable(lane, now)
+                works += self._letters(lane, now)
+        if ledger.breaker.is_open:
+            return works + self._probe(now)
+        for lane in self._due(now):
+            if ledger.slots > 0:
+                works.append(self._again(lane, now))
+        limits = ledger.settings.limits
+        while ledger.slots > 0 and (picks := choose(ledger.lanes.values(), limits, now)):
+            works.append(self._fresh(picks, now))
+        return works
+
+    def next_due(self, now: float) -> float | None:
+        """When something falls due although nothing arrives; `None` if nothing does."""
+        ledger = self._ledger
+        dues = [due for lane in ledger.lanes.values() if (due := _due(lane)) is not None]
+        if ledger.breaker.is_open:
+            return max(ledger.breaker.probe_at, now) if dues or ledger.held() else None
+        if ledger.slots > 0 and (due := due_at(ledger.lanes.values(), ledger.settings.limits)) is not None:
+            dues.append(due)
+        return min(dues, default=None)
+
+    # -- invocations
+
+    def _due(self, now: float) -> list[Lane]:
+        due = [(due, lane) for lane in self._ledger.lanes.values() if (due := _piece_due(lane)) is not None]
+        due.sort(key=lambda pair: pair[0])
+        return [lane for at, lane in due if at <= now]
+
+    def _fresh(self, picks: list[Pick], now: float, probe: bool = False) -> Invoke:
+        successes = self._ledger.breaker.successes
+        shares = tuple(Share(lane.lease, lane.take(events, successes)) for lane, events in picks)
+        return self._launch([lane for lane, _ in picks], shares, now, again=False, probe=probe)
+
+    def _again(self, lane: Lane, now: float, probe: bool = False) -> Invoke:
+        assert lane.part is not None
+        assert lane.part.piece is not None
+        self._ledger.counters["events_retried"] += len(lane.part.piece.entries)
+        return self._launch([lane], (Share(lane.lease, lane.part.piece),), now, again=True, probe=probe)
+
+    def _launch(self, lanes: list[Lane], shares: tuple[Share, ...], now: float, again: bool, probe: bool) -> Invoke:
+        attempt = max(share.piece.attempts for share in shares) + 1
+        work = Invoke(self._number(), self._new_id(), attempt, shares, again)
+        self._ledger.take_off(work, lanes, now, probe)
+        self._ledger.counters["invocations"] += 1
+        self._ledger.counters["events_invoked"] += sum(len(share.piece.entries) for share in shares)
+        return work
+
+    def _number(self) -> int:
+        self._last_flight += 1
+        return self._last_flight
+
+    # -- letters
+
+    def _take_undecodable(self, lane: Lane, now: float) -> None:
+        ledger = self._ledger
+        head = lane.head()
+        if lane.part is not None or head is None or not isinstance(head.verdict, Undecodable):
+            return
+        if ledger.settings.throw:
+            ledger.stop_before(head.record, head.verdict.failure)
+            return
+        if ledger.breaker.is_open:
+            return
+        lane.take_undecodable(ledger.breaker.successes)
+        assert lane.part is not None
+        for doomed in lane.part.doomed:
+            error = str(doomed.failure)
+            ledger.note("warning", "record is undecodable", lane, offset=doomed.entry.offset, error=error)
+        if ledger.breaker.gave_up(undecodable=len(lane.part.doomed)):
+            ledger.hold(lane, now, f"{ledger.breaker.run} records in a row were given up")
+
+    def _letters(self, lane: Lane, now: float) -> list[Work]:
+        ledger, part = self._ledger, lane.part
+        if part is None or part.todo or part.held or not part.doomed or part.letters_due > now:
+            return []
+        if not part.judged:
+            bisect = ledger.settings.policy.bisect
+            if bisect and ledger.breaker.suspects(part.size, part.succeeded, part.witness):
+                ledger.hold(lane, now, f"nothing of a batch of {part.size} succeeded, not even one by one")
+                return []
+            if ledger.breaker.is_open:
+                part.held = True
+                return []
+        part.judged = True
+        write = WriteLetters(self._number(), lane.lease, tuple(part.doomed))
+        ledger.take_off(write, [lane], now)
+        return [write]
+
+    # -- the probe
+
+    def _probe(self, now: float) -> list[Work]:
+        ledger = self._ledger
+        if not ledger.breaker.may_probe(now) or ledger.slots < ledger.settings.concurrency:
+            return []
+        work = self._find_probe(now)
+        if work is None:
+            ledger.breaker.trip(now, ledger.breaker.reason or "")
+            return []
+        ledger.breaker.probing = True
+        partitions = [str(share.lease.tp) for share in work.shares]
+        ledger.log("info", "breaker probes", batch_id=work.batch_id, partitions=partitions)
+        return [work]
+
+    def _find_probe(self, now: float) -> Invoke | None:
+        # Another lane's untried events say most about the handler; then what waits for a retry; then what is held.
+        ledger = self._ledger
+        limits = ledger.settings.limits
+        if picks := choose(ledger.lanes.values(), limits, now, at_once=True):
+            return self._fresh(picks[:1], now, probe=True)
+        for lane in self._due(now):
+            return self._again(lane, now, probe=True)
+        for lane in ledger.held():
+            assert lane.part is not None
+            lane.restart(ledger.read, limits.size, limits.bytes)
+            if lane.part.todo:
+                return self._again(lane, now, probe=True)
+            lane.part.held = True
+        return None
+
+
+def _piece_due(lane: Lane) -> float | None:
+    """When the lane's next piece may be invoked."""
+    part = lane.part
+    if part is None or part.held or part.piece is None or not lane.may_act:
+        return None
+    return part.piece.due
+
+
+def _due(lane: Lane) -> float | None:
+    part = lane.part
+    if part is None or part.held or not lane.may_act:
+        return None
+    return part.letters_due if part.piece is None else part.piece.due

@@ -1,0 +1,82 @@
+"""What workers do: an invocation, or a write of letters, as a callable that gives an `Outcome`.
+
+Made on the loop's thread, run on a worker's. What a handler or a sink raises becomes an outcome here; anything
+else is a fault of our own and ends the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from datahub_poller.deadletter.letter import Letter
+from datahub_poller.deadletter.sink import Sink
+from datahub_poller.errors import HandlerFailed, Transient
+from datahub_poller.invoke.base import Invocation, Invoker, Partial
+from datahub_poller.lanes import Entry
+from datahub_poller.model import Envelope, Event, Failure, Record, Verdict
+from datahub_poller.works import Away, Delivered, Failed, Invoke, Named, Outcome, WriteLetters
+
+
+@dataclass(frozen=True, slots=True)
+class Jobs:
+    """`read` gives a record's verdict anew: a handler may have changed the envelope that it was given before."""
+
+    action: str
+    invoker: Invoker
+    sink: Sink
+    read: Callable[[Record], Verdict]
+    clock: Callable[[], float]
+    wall: Callable[[], float]
+    timeout: float
+
+    def invocation(self, work: Invoke) -> Callable[[], Outcome]:
+        """One call of the handler with the events of all shares."""
+        events = [self._envelope(entry, work.again) for share in work.shares for entry in share.piece.entries]
+
+        def run() -> Outcome:
+            invocation = Invocation(self.action, work.batch_id, work.attempt, events, self.clock() + self.timeout)
+            try:
+                outcome = self.invoker.invoke(invocation)
+            except HandlerFailed as error:
+                return Failed(Failure("handler", error.kind, str(error), error.stack))
+            except Transient as error:
+                return Away(str(error))
+            return Named(outcome.failed) if isinstance(outcome, Partial) else Delivered()
+
+        return run
+
+    def letters(self, work: WriteLetters) -> Callable[[], Outcome]:
+        """One write of a lane's letters."""
+        at = self.wall()
+        letters = [
+            Letter(
+                record=doomed.entry.record,
+                failure=doomed.failure,
+                attempts=doomed.attempts,
+                envelope=self._envelope_or_none(doomed.entry),
+                batch_id=doomed.batch_id,
+                action=self.action,
+                at=at,
+            )
+            for doomed in work.doomed
+        ]
+
+        def run() -> Outcome:
+            try:
+                self.sink.write(letters)
+            except Transient as error:
+                return Away(str(error))
+            return Delivered()
+
+        return run
+
+    def _envelope(self, entry: Entry, again: bool) -> Envelope:
+        verdict = self.read(entry.record) if again else entry.verdict
+        if not isinstance(verdict, Event):
+            verdict = entry.verdict
+        assert isinstance(verdict, Event)
+        return verdict.envelope
+
+    def _envelope_or_none(self, entry: Entry) -> Envelope | None:
+        return self._envelope(entry, again=True) if isinstance(entry.verdict, Event) else None

@@ -1,0 +1,84 @@
+"""Where assigned partitions begin, asked of the broker: commits, their metadata, the log's ends and times.
+
+Only what the broker answered for is told: no answer is never "no offset".
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Sequence
+from typing import Final
+
+from confluent_kafka import Consumer
+from confluent_kafka import TopicPartition as KafkaPartition
+
+from datahub_poller.errors import Transient
+from datahub_poller.model import TopicPartition
+from datahub_poller.source import Start
+from datahub_poller.start import Beginning, Committed, Earliest, StartAt, beginning, first_start
+
+ASK_SECONDS: Final = 5.0
+
+
+class Beginnings:
+    """Asks through the consumer that it shares with its owner, on the owner's thread."""
+
+    def __init__(
+        self, consumer: Consumer, start_at: StartAt, wall_ms: Callable[[], int], logger: logging.Logger
+    ) -> None:
+        self._consumer = consumer
+        self._start_at = start_at
+        self._wall_ms = wall_ms
+        self._logger = logger
+        self.first_starts: dict[str, int] = {}
+
+    def of(self, topic: str, tps: Sequence[TopicPartition]) -> dict[TopicPartition, Start]:
+        """Where these partitions of one topic begin. Raises KafkaException or Transient where no answer came."""
+        committed = self._committed(tps)
+        new = [tp for tp in tps if committed[tp].offset is None]
+        known = first_start(committed.values())
+        if new:
+            others = self._committed_of_topic(topic)
+            known = first_start(others.values())
+            if self.first_starts and topic not in self.first_starts and not _any_commit(others):
+                self._logger.warning("topic %s is new to the group: it begins by `start`", topic)
+        now = self._wall_ms()
+        begin = beginning(self._start_at, known, now)
+        starts = {tp: Start(offset, offset) for tp in tps if (offset := committed[tp].offset) is not None}
+        for tp in new:
+            starts[tp] = Start(self._ask(tp, begin), None)
+        self.first_starts.setdefault(topic, now if known is None else known)
+        return starts
+
+    def _committed(self, tps: Collection[TopicPartition]) -> dict[TopicPartition, Committed]:
+        asked = [KafkaPartition(tp.topic, tp.partition) for tp in tps]
+        found: dict[TopicPartition, Committed] = {}
+        for each in self._consumer.committed(asked, timeout=ASK_SECONDS):
+            if each.error is not None:
+                raise Transient(each.error.str())
+            offset = each.offset if each.offset >= 0 else None
+            found[TopicPartition(each.topic, each.partition)] = Committed(offset, each.metadata or "")
+        return found
+
+    def _committed_of_topic(self, topic: str) -> dict[TopicPartition, Committed]:
+        partitions = self._consumer.list_topics(topic, timeout=ASK_SECONDS).topics[topic].partitions
+        return self._committed([TopicPartition(topic, number) for number in partitions])
+
+    def _ask(self, tp: TopicPartition, begin: Beginning) -> int:
+        asked = KafkaPartition(tp.topic, tp.partition)
+        ends = self._consumer.get_watermark_offsets(asked, timeout=ASK_SECONDS)
+        if ends is None:
+            raise Transient(f"the ends of {tp} were not told in time")
+        low, high = ends
+        if isinstance(begin, Earliest):
+            return low
+        # The end was read before the time is looked up: what comes in between is delivered, not lost.
+        asked.offset = begin.at
+        (found,) = self._consumer.offsets_for_times([asked], timeout=ASK_SECONDS)
+        if found.error is not None:
+            raise Transient(found.error.str())
+        return found.offset if found.offset >= 0 else high
+
+
+def _any_commit(committed: dict[TopicPartition, Committed]) -> bool:
+    return any(each.offset is not None for each in committed.values())

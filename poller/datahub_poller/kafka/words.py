@@ -1,0 +1,34 @@
+"""Kafka's errors sorted and put into words."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from confluent_kafka import KafkaError
+
+# The client library's own names for what it finds by itself begin with an underscore, and are public.
+NO_OFFSET: Final = KafkaError._NO_OFFSET  # noqa: SLF001
+OUT_OF_RANGE: Final = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})  # noqa: SLF001
+REFUSED: Final = frozenset(
+    {
+        KafkaError._AUTHENTICATION,  # noqa: SLF001
+        KafkaError._SSL,  # noqa: SLF001
+        KafkaError.SASL_AUTHENTICATION_FAILED,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    }
+)
+"""Answers that waiting alone does not change: somebody has to act."""
+
+
+def why(error: BaseException) -> str:
+    """The reason in Kafka's words: what was raised may be a wrapper around what was meant."""
+    cause = error.__cause__ if isinstance(error, SystemError) and error.__cause__ is not None else error
+    first = cause.args[0] if cause.args else cause
+    return first.str() if isinstance(first, KafkaError) else str(first)
+
+
+def real(errors: list[KafkaError | None]) -> KafkaError | None:
+    """The first of a commit's errors that is one: having had nothing to commit is none."""
+    return next((error for error in errors if error is not None and error.code() != NO_OFFSET), None)

@@ -1,0 +1,307 @@
+"""One lane per owned partition: its entries in offset order, the part in work, and what is settled.
+
+Pure: no I/O, no clock, no thread. A lane never decides what a failure does (policy does) nor when a batch is
+due (batching does); it only keeps the account. `settled` is the offset that may be committed: everything below
+it was delivered, dead-lettered with the write acknowledged, dropped by rule, or is not in the log.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from datahub_poller.model import Awaiting, Event, Failure, Record, Skipped, TopicPartition, Undecodable, Verdict
+
+LONGEST_LETTER_RUN = 100
+
+
+class Lease:
+    """The right to settle a partition's records, from its assignment to its revocation. Identity is what counts."""
+
+    __slots__ = ("tp",)
+
+    def __init__(self, tp: TopicPartition) -> None:
+        self.tp = tp
+
+    def __repr__(self) -> str:
+        return f"Lease({self.tp}, {id(self):x})"
+
+
+class Entry:
+    """A record in a lane. `end` is where the lane settles once this entry and all before it are done."""
+
+    __slots__ = ("at", "done", "end", "record", "size", "verdict")
+
+    def __init__(self, record: Record, verdict: Event | Undecodable | Awaiting, at: float) -> None:
+        self.record = record
+        self.verdict: Event | Undecodable | Awaiting = verdict
+        self.size = record.size
+        self.end = record.offset + 1
+        self.at = at
+        self.done = False
+
+    @property
+    def offset(self) -> int:
+        """The record's own offset."""
+        return self.record.offset
+
+
+@dataclass(slots=True, eq=False)
+class Piece:
+    """Entries that go into one invocation together. `attempts` are the invocations that failed."""
+
+    entries: list[Entry]
+    attempts: int = 0
+    splitting: bool = False
+    due: float = 0.0
+    waits: int = 0
+
+
+class Doomed(NamedTuple):
+    """An entry that was given up: what its letter says."""
+
+    entry: Entry
+    failure: Failure
+    attempts: int
+    batch_id: str | None
+
+
+@dataclass(slots=True, eq=False)
+class Part:
+    """What was taken from a lane together. `todo` is a stack: its last piece is the next to be invoked.
+
+    `entries` are those not settled yet; `size` is how many events there were; `witness` is the breaker's count
+    of successes when it was taken, so that "nothing succeeded" can be told from "nothing here succeeded".
+    """
+
+    entries: deque[Entry]
+    todo: list[Piece]
+    size: int
+    witness: int
+    doomed: list[Doomed] = field(default_factory=list)
+    succeeded: int = 0
+    held: bool = False
+    judged: bool = False
+    letters_due: float = 0.0
+    letter_tries: int = 0
+
+    @property
+    def piece(self) -> Piece | None:
+        """The next piece to be invoked."""
+        return self.todo[-1] if self.todo else None
+
+
+class Lane:
+    """A partition's account under one lease."""
+
+    def __init__(self, lease: Lease, start: int, committed: int | None, now: float) -> None:
+        self.lease = lease
+        self.settled = start
+        self.committed = committed
+        self.received = start
+        self.pending: deque[Entry] = deque()
+        self.part: Part | None = None
+        self.flight: int | None = None
+        self.blocked = False
+        self.draining = False
+        self.bytes = 0
+        self.awaiting = 0
+        self.undecodable = 0
+        self.last_failure: Failure | None = None
+        self.trouble: str | None = None
+        self.since = now
+
+    @property
+    def tp(self) -> TopicPartition:
+        """The partition."""
+        return self.lease.tp
+
+    @property
+    def free(self) -> bool:
+        """Whether a new part may be taken."""
+        return self.part is None and not self.blocked and not self.draining
+
+    @property
+    def may_act(self) -> bool:
+        """Whether a call may be started for it."""
+        return self.flight is None and not self.blocked and not self.draining
+
+    @property
+    def idle(self) -> bool:
+        """Whether every record received is settled."""
+        return self.part is None and not self.pending
+
+    @property
+    def records(self) -> int:
+        """Records held, in work included."""
+        return len(self.pending) + (len(self.part.entries) if self.part else 0)
+
+    # -- coming in
+
+    def offer(self, record: Record, verdict: Verdict, now: float) -> None:
+        """Take in the next record of the partition. One that was received before is dropped."""
+        if record.offset < self.received:
+            return
+        self.received = record.offset + 1
+        if isinstance(verdict, Skipped):
+            self.skip_to(self.received)
+            return
+        entry = Entry(record, verdict, now)
+        self.pending.append(entry)
+        self.bytes += entry.size
+        self._count(verdict, 1)
+
+    def skip_to(self, offset: int) -> None:
+        """There is nothing to hand out up to `offset`: it settles with what comes before it."""
+        self.received = max(self.received, offset)
+        self._settle_behind(offset)
+
+    def _settle_behind(self, offset: int) -> None:
+        last = self.pending[-1] if self.pending else self.part.entries[-1] if self.part else None
+        if last is None:
+            self.settled = max(self.settled, offset)
+        else:
+            last.end = max(last.end, offset)
+
+    def reread(self, read: Callable[[Record], Verdict]) -> bool:
+        """Read again what waited for a schema; whether anything changed."""
+        before, self.pending = self.pending, deque()
+        changed = False
+        for entry in before:
+            if not isinstance(entry.verdict, Awaiting):
+                self.pending.append(entry)
+                continue
+            self._count(entry.verdict, -1)
+            verdict = read(entry.record)
+            changed = changed or not isinstance(verdict, Awaiting)
+            if isinstance(verdict, Skipped):
+                self.bytes -= entry.size
+                self._settle_behind(entry.end)
+            else:
+                entry.verdict = verdict
+                self.pending.append(entry)
+                self._count(verdict, 1)
+        return changed
+
+    def _count(self, verdict: Verdict, by: int) -> None:
+        if isinstance(verdict, Awaiting):
+            self.awaiting += by
+        elif isinstance(verdict, Undecodable):
+            self.undecodable += by
+
+    # -- what could be taken
+
+    def head(self) -> Entry | None:
+        """The oldest entry that was not taken yet."""
+        return self.pending[0] if self.pending else None
+
+    def ready(self, count: int, size: int) -> tuple[int, int]:
+        """How many events from the head on fit into `count` and `size` bytes, and their bytes. One always fits."""
+        taken = held = 0
+        for entry in self.pending:
+            if taken == count or not isinstance(entry.verdict, Event) or (taken and held + entry.size > size):
+                break
+            taken += 1
+            held += entry.size
+        return taken, held
+
+    def take(self, count: int, successes: int) -> Piece:
+        """The first `count` events become the part in work, as one piece."""
+        piece = Piece([self.pending.popleft() for _ in range(count)])
+        self.part = Part(deque(piece.entries), [piece], count, successes)
+        return piece
+
+    def take_undecodable(self, successes: int) -> None:
+        """The run of undecodable records at the head becomes a part that has letters only."""
+        doomed = []
+        while self.pending and isinstance(verdict := self.pending[0].verdict, Undecodable):
+            entry = self.pending.popleft()
+            self._count(verdict, -1)
+            self.last_failure = verdict.failure
+            doomed.append(Doomed(entry, verdict.failure, 0, None))
+            if len(doomed) == LONGEST_LETTER_RUN:
+                break
+        self.part = Part(deque(d.entry for d in doomed), [], 0, successes, doomed)
+
+    # -- what became of a piece
+
+    def succeed(self, piece: Piece) -> None:
+        """Every entry of the next piece is delivered."""
+        part = self._part_of(piece)
+        part.todo.pop()
+        part.succeeded += len(piece.entries)
+        self._finish(piece.entries)
+
+    def narrow(self, piece: Piece, again: Collection[int]) -> None:
+        """Only these offsets of the next piece are to be tried again; the others are delivered."""
+        part = self._part_of(piece)
+        delivered = [entry for entry in piece.entries if entry.offset not in again]
+        piece.entries = [entry for entry in piece.entries if entry.offset in again]
+        part.succeeded += len(delivered)
+        self._finish(delivered)
+
+    def split(self, piece: Piece) -> None:
+        """The next piece becomes its two halves, the earlier one first."""
+        part = self._part_of(piece)
+        part.todo.pop()
+        middle = (len(piece.entries) + 1) // 2
+        for half in (piece.entries[middle:], piece.entries[:middle]):
+            part.todo.append(Piece(half, piece.attempts, splitting=True))
+
+    def doom(self, piece: Piece, failure: Failure, batch_id: str) -> None:
+        """The next piece's entries are given up."""
+        part = self._part_of(piece)
+        part.todo.pop()
+        part.doomed += [Doomed(entry, failure, piece.attempts, batch_id) for entry in piece.entries]
+
+    def lettered(self) -> None:
+        """The letters of all that was given up are acknowledged."""
+        part = self.part
+        assert part is not None
+        doomed, part.doomed = part.doomed, []
+        self._finish(d.entry for d in doomed)
+
+    def restart(self, read: Callable[[Record], Verdict], count: int, size: int) -> None:
+        """Try the part's unfinished entries anew, with others behind them up to `count` and `size` in all."""
+        part = self.part
+        assert part is not None
+        assert self.flight is None
+        given_up = {id(d.entry): d for d in part.doomed}
+        entries, part.doomed = [], []
+        for entry in part.entries:
+            if entry.done:
+                continue
+            if isinstance(entry.verdict, Undecodable) and isinstance(
+                verdict := read(entry.record), Event | Undecodable
+            ):
+                entry.verdict = verdict
+            if isinstance(entry.verdict, Undecodable):
+                part.doomed.append(given_up[id(entry)])
+            else:
+                entries.append(entry)
+        held = sum(entry.size for entry in entries)
+        more, _ = self.ready(max(0, count - len(entries)), max(0, size - held))
+        added = [self.pending.popleft() for _ in range(more)]
+        part.entries += added
+        entries += added
+        part.todo = [Piece(entries)] if entries else []
+        part.size, part.succeeded, part.held, part.judged = len(entries), 0, False, False
+
+    def _part_of(self, piece: Piece) -> Part:
+        assert self.part is not None
+        assert self.part.piece is piece
+        return self.part
+
+    def _finish(self, entries: Iterable[Entry]) -> None:
+        part = self.part
+        assert part is not None
+        for entry in entries:
+            entry.done = True
+        while part.entries and part.entries[0].done:
+            entry = part.entries.popleft()
+            self.settled = max(self.settled, entry.end)
+            self.bytes -= entry.size
+        if not part.entries:
+            self.part = None

@@ -1,0 +1,189 @@
+"""The status for a person: fetched from a poller on this machine, and painted as tables.
+
+Reads the JSON that the status port serves, of this version or another: what is missing is left out. Only the
+commands that a person looks at import this.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple, TextIO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from datahub_poller.errors import PollerError
+from datahub_poller.observe.scrub import one_line
+
+ANSWER_LIMIT = 64 * 1024 * 1024
+UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
+LISTENING = "Is the poller running, with status.port (or --status-port) set to this port?"
+
+
+class Column(NamedTuple):
+    """A column's heading, and whether it holds numbers."""
+
+    name: str
+    number: bool = False
+
+
+COLUMNS = (
+    Column("partition"),
+    Column("state"),
+    Column("for"),
+    Column("settled", number=True),
+    Column("lag", number=True),
+    Column("held", number=True),
+    Column("attempts", number=True),
+    Column("next try"),
+    Column("reason, last error"),
+)
+
+
+def fetch_status(port: int, timeout: float = 5.0) -> dict[str, Any]:
+    """What the poller on this machine's `port` says of itself. Raises PollerError with what to look at."""
+    url = f"http://127.0.0.1:{port}/status"
+    # No proxy, whatever the environment says: this is one's own machine.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=timeout) as answer:
+            body = answer.read(ANSWER_LIMIT)
+    except urllib.error.HTTPError as error:
+        raise PollerError(f"{url} answered {error.code} {error.reason}: this is no poller's status port") from error
+    except TimeoutError as error:
+        raise PollerError(f"{url} did not answer within {timeout:g} s. {LISTENING}") from error
+    except urllib.error.URLError as error:
+        late = isinstance(error.reason, TimeoutError)
+        said = f"did not answer within {timeout:g} s" if late else f"cannot be reached: {_reason(error.reason)}"
+        raise PollerError(f"{url} {said}. {LISTENING}") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise PollerError(f"{url} broke off: {_reason(error)}. {LISTENING}") from error
+    try:
+        status = json.loads(body)
+    except ValueError as error:
+        raise PollerError(f"{url} answered no JSON: this is no poller's status port") from error
+    if not isinstance(status, dict) or "state" not in status:
+        raise PollerError(f"{url} answered other JSON: this is no poller's status port")
+    return status
+
+
+def render(status: Mapping[str, Any], stream: TextIO) -> None:
+    """Paint the status on `stream`: tables on a terminal, else plain lines with nothing cut off."""
+    red = bool(status.get("red"))
+    rows = [_row(partition, status.get("at")) for partition in _maps(status.get("partitions"))]
+    if stream.isatty():
+        console = Console(file=stream, highlight=False)
+        console.print(Text(headline(status), style="bold red" if red else "bold green"))
+        for line in details(status):
+            console.print(Text(f"  {line}", style="red" if line.startswith("! ") else ""))
+        if rows:
+            console.print(_table(rows))
+        return
+    lines = [headline(status), *(f"  {line}" for line in details(status))]
+    if rows:
+        lines += ["", *_plain_table([tuple(column.name for column in COLUMNS), *rows])]
+    stream.write("\n".join(lines) + "\n")
+
+
+def headline(status: Mapping[str, Any]) -> str:
+    """The poller in one line."""
+    name = " ".join(_show(status[key]) for key in ("action", "version") if status.get(key))
+    mood = "RED" if status.get("red") else "ok"
+    parts = [f"{name}: {_show(status.get('state'))} ({mood})".removeprefix(": ")]
+    if isinstance(uptime := status.get("uptime"), int | float):
+        parts.append(f"up {duration(uptime)}")
+    if isinstance(assigned := status.get("assigned"), int):
+        parts.append(f"{assigned} partition{'' if assigned == 1 else 's'}")
+    if isinstance(turned := status.get("loop_turned_ago"), int | float):
+        parts.append(f"loop turned {turned:.1f} s ago")
+    return ", ".join(parts)
+
+
+def details(status: Mapping[str, Any]) -> list[str]:
+    """The reasons of a red status, the schemas waited for, breaker, buffer and counters, one line each."""
+    reasons = status.get("reasons")
+    lines = [f"! {_show(reason)}" for reason in (reasons if isinstance(reasons, list) else [])]
+    lines += [
+        f"waiting for {_show(wait.get('schema'))} since {_show(wait.get('since'))}, "
+        f"asked {_show(wait.get('tries'))} times: {_show(wait.get('reason'))}"
+        for wait in _maps(status.get("schemas"))
+    ]
+    match status.get("breaker"):
+        case {"state": str(state), "in_a_row": in_a_row, "limit": limit}:
+            lines.append(f"breaker {_show(state)}: {_show(in_a_row)} letters in a row of {_show(limit)}")
+    match status.get("buffer"):
+        case {"bytes": int(held), "limit": int(limit)}:
+            lines.append(f"buffer {held:,} of {limit:,} bytes")
+    match status.get("counters"):
+        case dict() as counters if counters:
+            lines.append(" ".join(f"{_show(name)}={_show(count)}" for name, count in counters.items()))
+    return lines
+
+
+def duration(seconds: float) -> str:
+    """A length of time in its two largest units."""
+    for number, (size, name) in enumerate(UNITS):
+        if seconds >= size:
+            smaller, small = UNITS[number + 1] if number + 1 < len(UNITS) else (1, "s")
+            return f"{int(seconds // size)} {name} {int(seconds % size // smaller)} {small}"
+    return f"{seconds:.0f} s"
+
+
+def _row(partition: Mapping[str, Any], at: object) -> tuple[str, ...]:
+    def show(key: str) -> str:
+        return _show(partition.get(key))
+
+    texts = [text for key in ("reason", "last_error") if (text := show(key)) not in ("", "-")]
+    due = partition.get("next_try_in")
+    return (
+        f"{show('topic')}-{show('partition')}",
+        show("state").replace("_", " "),
+        _between(partition.get("since"), at),
+        *(show(key) for key in ("settled", "lag", "records", "attempts")),
+        f"in {duration(due)}" if isinstance(due, int | float) else "-",
+        "; ".join(dict.fromkeys(texts)),
+    )
+
+
+def _between(start: object, end: object) -> str:
+    try:
+        return duration((datetime.fromisoformat(str(end)) - datetime.fromisoformat(str(start))).total_seconds())
+    except (TypeError, ValueError):
+        return "-"
+
+
+def _table(rows: Iterable[tuple[str, ...]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in COLUMNS:
+        table.add_column(column.name, justify="right" if column.number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    return table
+
+
+def _plain_table(rows: list[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(row[number]) for row in rows) for number in range(len(COLUMNS))]
+    return ["  ".join(map(_aligned, row, COLUMNS, widths)).rstrip() for row in rows]
+
+
+def _aligned(cell: str, column: Column, width: int) -> str:
+    return cell.rjust(width) if column.number else cell.ljust(width)
+
+
+def _maps(value: Any) -> list[Mapping[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _show(value: Any) -> str:
+    """A value on one line: names and errors come from elsewhere, and may hold anything."""
+    return "-" if value is None else one_line(str(value))
+
+
+def _reason(error: object) -> str:
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)

@@ -1,0 +1,171 @@
+"""A loopback HTTP server that shows the board: `/livez` for supervisors, `/status` for people and tools.
+
+Reads only, and only for this machine. Knows the board, not the loop that writes it.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
+from typing import Any
+
+from datahub_poller.errors import CannotStart
+from datahub_poller.observe.scrub import Scrubber
+from datahub_poller.observe.status import LIVE_SECONDS, Board, as_document
+
+READ_SECONDS = 5.0
+CONNECTIONS = 16
+
+Answer = Callable[[str], tuple[HTTPStatus, str, str]]
+"""From a path to the status code, the content type and the text."""
+
+
+class StatusServer:
+    """Serves a board at `/livez` and `/status` on 127.0.0.1, read-only, from daemon threads."""
+
+    def __init__(
+        self,
+        board: Board,
+        port: int,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        limit: float = LIVE_SECONDS,
+        scrub: Iterable[str] = frozenset(),
+    ) -> None:
+        self._board = board
+        self._port = port
+        self._clock = clock
+        self._wall = wall
+        self._limit = limit
+        self._scrubber = Scrubber(scrub)
+        self._server: _Server | None = None
+
+    def start(self) -> int:
+        """Listen, and return the port (the one found, for port 0). Raises CannotStart."""
+        try:
+            server = _Server(self._port, self._answer)
+        except (OSError, OverflowError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            raise CannotStart(
+                f"status.port: cannot listen on 127.0.0.1:{self._port}: {reason}. Set another port in status.port, "
+                "or let one be chosen with --status-port 0"
+            ) from error
+        self._server = server
+        serve = threading.Thread(target=server.serve_forever, args=(0.05,), name="status", daemon=True)
+        serve.start()
+        return int(server.server_address[1])
+
+    def close(self) -> None:
+        """Stop listening. Answers under way are not waited for."""
+        server, self._server = self._server, None
+        if server is not None:
+            server.shutdown()
+            server.server_close()
+
+    def _answer(self, path: str) -> tuple[HTTPStatus, str, str]:
+        match path.partition("?")[0]:
+            case "/livez":
+                return self._livez()
+            case "/status":
+                return HTTPStatus.OK, "application/json", json.dumps(self._document(), indent=1) + "\n"
+            case _:
+                return HTTPStatus.NOT_FOUND, "text/plain", "not found: there are /livez and /status\n"
+
+    def _livez(self) -> tuple[HTTPStatus, str, str]:
+        now = self._clock()
+        if self._board.alive(now, self._limit):
+            return HTTPStatus.OK, "text/plain", "ok\n"
+        silent = self._board.silent_for(now)
+        said = "has not turned yet" if silent is None else f"last turned {silent:.1f} s ago (limit {self._limit:g} s)"
+        return HTTPStatus.SERVICE_UNAVAILABLE, "text/plain", f"the loop {said}\n"
+
+    def _document(self) -> dict[str, Any]:
+        status = self._board.status
+        now = self._clock()
+        if status is None:
+            return {"state": "starting", "red": False, "reasons": [], "loop_turned_ago": self._board.silent_for(now)}
+        document = self._scrubber.plain(as_document(status, now, self._wall()))
+        return {**document, "loop_turned_ago": self._board.silent_for(now)}
+
+
+class _Server(ThreadingHTTPServer):
+    """Loopback only; a bounded number of requests at a time, each with a time limit; silent."""
+
+    daemon_threads = True
+    allow_reuse_port = False
+    request_queue_size = 16
+
+    def __init__(self, port: int, answer: Answer) -> None:
+        self.answer = answer
+        self._room = threading.BoundedSemaphore(CONNECTIONS)
+        super().__init__(("127.0.0.1", port), _Handler)
+
+    def server_bind(self) -> None:
+        """Bind without HTTPServer's look-up of the host's name, which may hang where DNS does."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = "localhost", int(self.server_address[1])
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Serve in a thread while there is room; drop the connection where there is none."""
+        if not self._room.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:  # no thread to be had
+            self._room.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Serve one request and give its room back."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._room.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is its own affair."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Answers GET requests that name this machine as localhost."""
+
+    server: _Server
+    timeout = READ_SECONDS
+    error_message_format = "%(code)d %(message)s\n"
+    error_content_type = "text/plain; charset=utf-8"
+
+    def do_GET(self) -> None:
+        """Answer, unless a web page reaches in under a name of its own (DNS rebinding)."""
+        if not all(_is_loopback(host) for host in self.headers.get_all("Host", [])):
+            self._send(HTTPStatus.FORBIDDEN, "text/plain", "forbidden: ask for 127.0.0.1 or localhost\n")
+        else:
+            self._send(*self.server.answer(self.path))
+
+    def _send(self, code: HTTPStatus, kind: str, text: str) -> None:
+        body = text.encode()
+        self.send_response(code)
+        self.send_header("Content-Type", f"{kind}; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Cache-Control", "no-store")
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def version_string(self) -> str:
+        """Name the product, not the Python under it."""
+        return "datahub-poller"
+
+    def log_message(self, *args: object) -> None:
+        """Keep no access log."""
+
+
+def _is_loopback(host: str) -> bool:
+    name, colon, port = host.strip().rpartition(":")
+    bare = name if colon and port.isdigit() else host.strip()
+    return bare.lower() in {"localhost", "127.0.0.1", "[::1]"}

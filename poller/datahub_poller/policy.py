@@ -1,0 +1,138 @@
+"""What a failed piece does next, and when the breaker holds everything. Pure: time and chance are parameters.
+
+A piece is what one lane puts into one invocation. Infrastructure that is away never gets here as an attempt:
+it only waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+FIRST_WAIT = 1.0
+LONGEST_WAIT = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Invoke the same piece again after `delay` seconds."""
+
+    delay: float
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Invoke its two halves by themselves, the earlier one first."""
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Its records are given up: a dead letter each, or the end of the run (`THROW`)."""
+
+
+Decision = Retry | Split | GiveUp
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The action file's `retry` and `batch.order`. `attempts` counts all tries of a piece, the first included."""
+
+    attempts: int = 3
+    backoff: float = 1.0
+    max_backoff: float = 60.0
+    bisect: bool = True
+    order: Literal["failed_only", "strict"] = "failed_only"
+
+    def after_failure(self, size: int, attempts: int, splitting: bool, chance: float) -> Decision:
+        """`attempts` are those used up, this one included; `chance` is in [0, 1)."""
+        if not splitting and attempts < self.attempts:
+            return Retry(self.delay(attempts, chance))
+        if self.bisect and size > 1:
+            return Split()
+        return GiveUp()
+
+    def delay(self, attempts: int, chance: float) -> float:
+        """Doubling from `backoff` up to `max_backoff`, of which the upper half is left to chance."""
+        ceiling = min(self.max_backoff, self.backoff * 2.0 ** min(attempts - 1, 60))
+        return ceiling * (0.5 + 0.5 * chance)
+
+    def again(self, offsets: Sequence[int], failed: Collection[int]) -> set[int]:
+        """Which of a piece's offsets are tried again when the handler named `failed` ones."""
+        if self.order == "strict":
+            first = min(failed)
+            return {offset for offset in offsets if offset >= first}
+        return set(failed)
+
+
+def wait(tries: int, chance: float) -> float:
+    """Seconds to wait for infrastructure that was away `tries` times in a row."""
+    ceiling = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(tries - 1, 60))
+    return ceiling * (0.5 + 0.5 * chance)
+
+
+class Breaker:
+    """Holds the letters back when failing looks like a broken handler or registry rather than broken records.
+
+    Letters are judged before they are written. Open means: no letter is written and nothing is invoked but,
+    after each `pause`, one probe. A success of the handler closes it. `in_a_row` of 0 switches it off.
+    """
+
+    def __init__(self, in_a_row: int, pause: float) -> None:
+        self.in_a_row = in_a_row
+        self.pause = pause
+        self.successes = 0
+        self.reason: str | None = None
+        self.since: float | None = None
+        self.probe_at = 0.0
+        self.probing = False
+        self._undecodable = 0
+        self._failed = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether letters and invocations are held."""
+        return self.reason is not None
+
+    @property
+    def run(self) -> int:
+        """Records given up in a row up to now."""
+        return self._undecodable + self._failed
+
+    def gave_up(self, undecodable: int = 0, failed: int = 0) -> bool:
+        """That many more records were given up; whether the run is now too long for their letters to be written."""
+        self._undecodable += undecodable
+        self._failed += failed
+        return self.in_a_row > 0 and self.run >= self.in_a_row
+
+    def suspects(self, size: int, succeeded: int, witness: int) -> bool:
+        """Whether a part of `size` events, all given up, speaks against the handler rather than against them.
+
+        `witness` is `successes` when the part was taken: has anything succeeded since, the handler works.
+        """
+        return self.in_a_row > 0 and size > 1 and succeeded == 0 and witness == self.successes
+
+    def trip(self, now: float, reason: str) -> None:
+        """Open, or stay open for another `pause`."""
+        if not self.is_open:
+            self.since = now
+        self.reason = reason
+        self.probe_at = now + self.pause
+        self.probing = False
+
+    def may_probe(self, now: float) -> bool:
+        """Whether the pause is over and no probe is on its way."""
+        return self.is_open and not self.probing and now >= self.probe_at
+
+    def succeeded(self) -> bool:
+        """A handler did something right: closes an open breaker, which is what the answer says."""
+        was_open = self.is_open
+        self.successes += 1
+        self._undecodable = self._failed = 0
+        self.reason = self.since = None
+        self.probing = False
+        return was_open
+
+    def decoded(self) -> None:
+        """A record was decoded: undecodable ones before it are no run any more."""
+        self._undecodable = 0

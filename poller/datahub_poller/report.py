@@ -1,0 +1,193 @@
+"""The status snapshot: what each lane does and why, and whether a person should look.
+
+Reads the loop's state on the loop's own thread, changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from datahub_poller import __version__
+from datahub_poller.lanes import Lane
+from datahub_poller.ledger import Ledger
+from datahub_poller.loop import Poller
+from datahub_poller.model import Awaiting, Event, SchemaKey, TopicPartition
+from datahub_poller.observe.status import (
+    BreakerStatus,
+    BufferStatus,
+    PartitionState,
+    PartitionStatus,
+    PollerState,
+    PollerStatus,
+    SchemaWait,
+)
+from datahub_poller.works import Flight, Invoke
+
+
+class Waiting(NamedTuple):
+    """A schema that is waited for: since when, why it is not here, and how often it was asked for."""
+
+    since: float
+    reason: str
+    tries: int
+
+
+class What(NamedTuple):
+    """A lane's state in a word, and the reason in words."""
+
+    state: PartitionState
+    reason: str = ""
+
+
+def snapshot(poller: Poller, action: str, schemas: Mapping[SchemaKey, Waiting], now: float) -> PollerStatus:
+    """The whole poller at `now`."""
+    ledger = poller.ledger
+    positions = poller.source.positions(list(ledger.lanes))
+    ends = poller.source.ends(list(ledger.lanes))
+    partitions = tuple(
+        _partition(ledger, lane, schemas, positions.get(tp), ends.get(tp), now)
+        for tp, lane in sorted(ledger.lanes.items())
+    )
+    reasons = tuple(_reasons(poller, partitions, now))
+    return PollerStatus(
+        action=action,
+        version=__version__,
+        state=_state(poller, reasons),
+        red=bool(reasons),
+        reasons=reasons,
+        started_at=poller.started,
+        uptime=round(now - poller.started, 3),
+        assigned=len(ledger.lanes),
+        counters={**ledger.counters, "rebalances": poller.rebalances},
+        breaker=_breaker(ledger, now),
+        buffer=BufferStatus(ledger.held_bytes(), ledger.settings.buffer),
+        schemas=tuple(SchemaWait(str(key), each.since, each.tries, each.reason) for key, each in schemas.items()),
+        partitions=partitions,
+    )
+
+
+def _state(poller: Poller, reasons: tuple[str, ...]) -> PollerState:
+    if poller.ledger.halt is not None:
+        return "halted"
+    if poller.stopping:
+        return "stopping"
+    if not poller.ledger.lanes:
+        return "starting" if poller.rebalances == 0 else "waiting"
+    return "waiting" if reasons else "running"
+
+
+def _reasons(poller: Poller, partitions: tuple[PartitionStatus, ...], now: float) -> list[str]:
+    ledger = poller.ledger
+    reasons = []
+    if ledger.halt is not None:
+        reasons.append(f"halted before {ledger.halt.record}: {ledger.halt.failure}")
+    if poller.source_trouble is not None:
+        reasons.append(f"kafka: {poller.source_trouble}")
+    if poller.commits.trouble is not None:
+        reasons.append(f"commits fail: {poller.commits.trouble}")
+    if ledger.breaker.reason is not None:
+        reasons.append(f"breaker open: {ledger.breaker.reason}")
+    for flight in ledger.flights.values():
+        if flight.overdue:
+            reasons.append(f"handler past its timeout for {now - flight.started - ledger.settings.timeout:.0f} s")
+    for each in partitions:
+        if each.state in ("waiting_schema", "waiting_sink", "blocked") or (each.state == "backing_off" and each.reason):
+            reasons.append(f"{each.topic}-{each.partition} {each.state.replace('_', ' ')}: {each.reason}")
+    return reasons
+
+
+def _partition(
+    ledger: Ledger,
+    lane: Lane,
+    schemas: Mapping[SchemaKey, Waiting],
+    position: int | None,
+    end: int | None,
+    now: float,
+) -> PartitionStatus:
+    what = _what(ledger, lane, schemas, now)
+    part = lane.part
+    due = None
+    if part is not None and lane.flight is None:
+        due = part.piece.due if part.piece is not None else part.letters_due
+    flight = ledger.flights.get(lane.flight) if lane.flight is not None else None
+    return PartitionStatus(
+        topic=lane.tp.topic,
+        partition=lane.tp.partition,
+        state=what.state,
+        reason=what.reason,
+        since=lane.since,
+        attempts=part.piece.attempts if part is not None and part.piece is not None else 0,
+        next_try_in=None if due is None else round(max(0.0, due - now), 3),
+        last_error=None if lane.last_failure is None else str(lane.last_failure),
+        position=position,
+        settled=lane.settled,
+        committed=lane.committed,
+        end=end,
+        lag=None if end is None else max(0, end - lane.settled),
+        records=lane.records,
+        bytes=lane.bytes,
+        in_flight=_in_flight(flight, lane.tp),
+    )
+
+
+def _what(ledger: Ledger, lane: Lane, schemas: Mapping[SchemaKey, Waiting], now: float) -> What:
+    if ledger.halt is not None and ledger.halt.record.tp == lane.tp:
+        return What("halted", str(ledger.halt.failure))
+    if lane.blocked:
+        return What("blocked", "a call from before the partition came back still runs")
+    if lane.flight is not None:
+        return _flying(ledger.flights[lane.flight], ledger, now)
+    if lane.draining:
+        return What("draining")
+    if lane.part is not None:
+        return _working(ledger, lane)
+    head = lane.head()
+    if head is None:
+        return What("idle")
+    if isinstance(head.verdict, Awaiting):
+        return _waiting_schema(head.verdict.key, schemas)
+    if ledger.breaker.is_open:
+        return What("breaker", ledger.breaker.reason or "")
+    return What("ready", "" if isinstance(head.verdict, Event) else "undecodable records")
+
+
+def _flying(flight: Flight, ledger: Ledger, now: float) -> What:
+    if not isinstance(flight.work, Invoke):
+        return What("writing_letters")
+    late = now - flight.started - ledger.settings.timeout
+    return What("in_flight", f"handler past its timeout for {late:.0f} s" if late > 0 else "")
+
+
+def _working(ledger: Ledger, lane: Lane) -> What:
+    assert lane.part is not None
+    if lane.part.held or ledger.breaker.is_open:
+        return What("breaker", ledger.breaker.reason or "")
+    if lane.part.piece is None:
+        return What("waiting_sink", lane.trouble or "")
+    if lane.part.piece.waits:
+        return What("backing_off", lane.trouble or "")
+    return What("backing_off" if lane.part.piece.attempts else "ready")
+
+
+def _waiting_schema(key: SchemaKey, schemas: Mapping[SchemaKey, Waiting]) -> What:
+    waiting = schemas.get(key)
+    return What("waiting_schema", f"{key}: {waiting.reason}" if waiting is not None else f"{key}: asked for")
+
+
+def _in_flight(flight: Flight | None, tp: TopicPartition) -> int:
+    if flight is None or not isinstance(flight.work, Invoke):
+        return 0
+    return sum(len(share.piece.entries) for share in flight.work.shares if share.lease.tp == tp)
+
+
+def _breaker(ledger: Ledger, now: float) -> BreakerStatus:
+    breaker = ledger.breaker
+    if not breaker.is_open:
+        return BreakerStatus("closed", breaker.run, breaker.in_a_row)
+    return BreakerStatus(
+        "probing" if breaker.probing else "open",
+        breaker.run,
+        breaker.in_a_row,
+        round(max(0.0, breaker.probe_at - now), 3),
+    )

@@ -1,0 +1,175 @@
+"""What a result changes: settled, tried again, split, given up, or waiting.
+
+Pure. A result counts only while the lease that it was started under is held; what came too late changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from datahub_poller.lanes import Lane, Piece
+from datahub_poller.ledger import Ledger
+from datahub_poller.model import Failure
+from datahub_poller.policy import GiveUp, Retry, Split, wait
+from datahub_poller.works import Away, Delivered, Failed, Invoke, Named, Outcome, WriteLetters
+
+
+class Results:
+    """Enters outcomes into the ledger. `chance` gives jitter: a number in [0, 1)."""
+
+    def __init__(self, ledger: Ledger, chance: Callable[[], float]) -> None:
+        self._ledger = ledger
+        self._chance = chance
+
+    def returned(self, flight_id: int, outcome: Outcome, now: float) -> None:
+        """A call came back. It changes only lanes whose lease it was started under."""
+        flight = self._ledger.land(flight_id)
+        match flight.work:
+            case Invoke() as work:
+                self._invoked(work, flight.probe, outcome, now)
+            case WriteLetters() as work:
+                self._wrote(work, outcome, now)
+
+    def _invoked(self, work: Invoke, probe: bool, outcome: Outcome, now: float) -> None:
+        for share in work.shares:
+            lane = self._ledger.lane_of(share.lease)
+            if lane is None:
+                self._ledger.counters["late_results"] += 1
+                self._ledger.log(
+                    "warning", "late result ignored", partition=str(share.lease.tp), batch_id=work.batch_id
+                )
+                continue
+            lane.flight, lane.since = None, now
+            self._apply(lane, share.piece, work, outcome, now)
+        if self._shows_success(work, outcome):
+            self._succeeded(now)
+        elif probe:
+            self._ledger.breaker.trip(now, self._ledger.breaker.reason or "the probe failed")
+            self._ledger.log(
+                "warning", "breaker stays open", batch_id=work.batch_id, reason=self._ledger.breaker.reason
+            )
+
+    @staticmethod
+    def _shows_success(work: Invoke, outcome: Outcome) -> bool:
+        match outcome:
+            case Delivered():
+                return True
+            case Named(failed=failed):
+                return len(failed) < sum(len(share.piece.entries) for share in work.shares)
+        return False
+
+    def _apply(self, lane: Lane, piece: Piece, work: Invoke, outcome: Outcome, now: float) -> None:
+        match outcome:
+            case Delivered():
+                self._ledger.counters["events_delivered"] += len(piece.entries)
+                lane.succeed(piece)
+                lane.trouble = None
+            case Named(failed=failed):
+                mine = {offset for tp, offset in failed if tp == lane.tp}
+                self._named(lane, piece, work, mine, now)
+            case Failed(failure=failure):
+                self._failed(lane, piece, work, failure, now)
+            case Away(reason=reason):
+                piece.waits += 1
+                piece.due = now + wait(piece.waits, self._chance())
+                lane.trouble = reason
+                self._ledger.note("warning", "target is away", lane, batch_id=work.batch_id, reason=reason)
+
+    def _named(self, lane: Lane, piece: Piece, work: Invoke, mine: set[int], now: float) -> None:
+        if not mine:
+            self._apply(lane, piece, work, Delivered(), now)
+            return
+        again = self._ledger.settings.policy.again([entry.offset for entry in piece.entries], mine)
+        self._ledger.counters["events_delivered"] += len(piece.entries) - len(again)
+        lane.narrow(piece, again)
+        failure = Failure("handler", "BatchItemFailure", f"named by the handler in batch {work.batch_id}")
+        self._failed(lane, piece, work, failure, now)
+
+    def _failed(self, lane: Lane, piece: Piece, work: Invoke, failure: Failure, now: float) -> None:
+        piece.attempts += 1
+        piece.waits = 0
+        lane.last_failure = failure
+        lane.trouble = str(failure)
+        self._ledger.counters["events_failed"] += len(piece.entries)
+        offsets = (piece.entries[0].offset, piece.entries[-1].offset)
+        fields: dict[str, Any] = {"batch_id": work.batch_id, "first": offsets[0], "last": offsets[1]}
+        match self._ledger.settings.policy.after_failure(
+            len(piece.entries), piece.attempts, piece.splitting, self._chance()
+        ):
+            case Retry(delay=delay):
+                piece.due = now + delay
+                self._ledger.note(
+                    "warning",
+                    "batch failed, will be tried again",
+                    lane,
+                    **fields,
+                    attempt=piece.attempts,
+                    in_seconds=round(delay, 3),
+                    error=str(failure),
+                )
+            case Split():
+                lane.split(piece)
+                self._ledger.note(
+                    "warning", "batch failed, is split", lane, **fields, attempt=piece.attempts, error=str(failure)
+                )
+            case GiveUp():
+                self._give_up(lane, piece, work, failure, now)
+
+    def _give_up(self, lane: Lane, piece: Piece, work: Invoke, failure: Failure, now: float) -> None:
+        self._ledger.note(
+            "error",
+            "records given up",
+            lane,
+            batch_id=work.batch_id,
+            first=piece.entries[0].offset,
+            count=len(piece.entries),
+            attempts=piece.attempts,
+            error=str(failure),
+        )
+        if self._ledger.settings.throw:
+            self._ledger.stop_before(piece.entries[0].record, failure)
+            return
+        lane.doom(piece, failure, work.batch_id)
+        if self._ledger.breaker.gave_up(failed=len(piece.entries)):
+            self._ledger.hold(lane, now, f"{self._ledger.breaker.run} records in a row were given up")
+
+    def _wrote(self, work: WriteLetters, outcome: Outcome, now: float) -> None:
+        lane = self._ledger.lane_of(work.lease)
+        if lane is None:
+            self._ledger.counters["late_results"] += 1
+            return
+        part = lane.part
+        assert part is not None
+        lane.flight, lane.since = None, now
+        if isinstance(outcome, Delivered):
+            self._ledger.counters["dead_letters"] += len(work.doomed)
+            self._ledger.note(
+                "warning",
+                "dead letters written",
+                lane,
+                count=len(work.doomed),
+                offsets=[doomed.entry.offset for doomed in work.doomed[:10]],
+            )
+            lane.lettered()
+            lane.trouble = None
+            return
+        reason = outcome.reason if isinstance(outcome, Away) else str(outcome)
+        part.letter_tries += 1
+        part.letters_due = now + wait(part.letter_tries, self._chance())
+        if lane.trouble != reason:
+            self._ledger.note("error", "dead letters could not be written, will be tried again", lane, reason=reason)
+        lane.trouble = reason
+
+    def _succeeded(self, now: float) -> None:
+        ledger = self._ledger
+        if not ledger.breaker.succeeded():
+            return
+        ledger.log("info", "breaker closed")
+        for lane in ledger.held():
+            assert lane.part is not None
+            lane.restart(ledger.read, ledger.settings.limits.size, ledger.settings.limits.bytes)
+            if lane.part.piece is not None:
+                lane.part.piece.due = now
+            elif ledger.breaker.gave_up(undecodable=len(lane.part.doomed)):
+                ledger.hold(lane, now, f"{ledger.breaker.run} records in a row were given up")

@@ -1,0 +1,152 @@
+"""Fixtures that several kinds of tests share, hypothesis profiles, and the account of what was not run."""
+
+from __future__ import annotations
+
+import functools
+import os
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from datahub_poller.demo.broker import MockCluster
+from glue_serde.harness import GlueJava, glue_serde_libs
+from kafka.cluster import KafkaCluster, kafka_libs
+from support.brokers import Bed, KafkaBed, MockBed
+from support.jars import UnavailableError
+from support.moto_server import MotoServer
+
+NOT_RUN = "not run: "
+# Fixtures that ask for something that a machine may lack, and the markers that go with them.
+NEEDS = {
+    "kafka": "kafka",
+    "kafka_jars": "kafka",
+    "new_kafka": "kafka",
+    "glue_java": "java",
+}
+
+# "fast" finds the same today as tomorrow; "long" looks in new places every time.
+settings.register_profile(
+    "fast", derandomize=True, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("long", deadline=None, print_blob=True, max_examples=2000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
+
+
+@pytest.fixture
+def unique() -> Callable[[str], str]:
+    """Makes names of topics and groups that no other test has, on whatever broker."""
+    return lambda name: f"{name}-{uuid.uuid4().hex[:10]}"
+
+
+@pytest.fixture(scope="session")
+def kafka_jars() -> Path:
+    return _or_not_run("kafka", "real Apache Kafka")
+
+
+@pytest.fixture(scope="session")
+def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBed]:
+    """One broker for the whole session (per worker of pytest-xdist), or the cluster that KAFKA_BOOTSTRAP names."""
+    given = os.environ.get("KAFKA_BOOTSTRAP", "")
+    if given:
+        yield KafkaBed(given)
+        return
+    jars: Path = request.getfixturevalue("kafka_jars")
+    with KafkaCluster(jars, tmp_path_factory.mktemp("kafka")) as cluster:
+        yield KafkaBed(cluster.bootstrap)
+
+
+@pytest.fixture
+def new_kafka(kafka_jars: Path, tmp_path: Path) -> Iterator[Callable[[int], KafkaCluster]]:
+    """Starts a cluster of so many brokers for this test alone, to be killed and restarted at will."""
+    clusters: list[KafkaCluster] = []
+
+    def start(brokers: int) -> KafkaCluster:
+        cluster = KafkaCluster(kafka_jars, tmp_path / f"kafka-{len(clusters)}", brokers)
+        clusters.append(cluster)
+        cluster.start()
+        return cluster
+
+    yield start
+    for cluster in clusters:
+        cluster.stop()
+
+
+@pytest.fixture
+def mock_bed() -> Iterator[MockBed]:
+    """A mock cluster of one broker for this test alone."""
+    with MockCluster() as cluster:
+        yield MockBed(cluster)
+
+
+@pytest.fixture(params=["mock", pytest.param("kafka", marks=pytest.mark.kafka)])
+def bed(request: pytest.FixtureRequest) -> Bed:
+    """The test runs twice: on the mock cluster and on a real Apache Kafka."""
+    found: Bed = request.getfixturevalue("mock_bed" if request.param == "mock" else "kafka")
+    return found
+
+
+@pytest.fixture(scope="session")
+def moto_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MotoServer]:
+    """AWS's API over HTTP, in a process of its own."""
+    with MotoServer(tmp_path_factory.mktemp("moto")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def glue_java(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> GlueJava:
+    """AWS's own serializer for Kafka, on the Glue registry of `moto_server`."""
+    jars = _or_not_run("java", "AWS's Java serializer")
+    return GlueJava(request.getfixturevalue("moto_server"), jars, tmp_path_factory.mktemp("glue-serde"))
+
+
+@functools.cache
+def _fetched(marker: str) -> Path | UnavailableError:
+    """Once per process: Maven is slow to say no."""
+    try:
+        return kafka_libs(os.environ) if marker == "kafka" else glue_serde_libs(os.environ)
+    except UnavailableError as reason:
+        return reason
+
+
+def _or_not_run(marker: str, what: str) -> Path:
+    match _fetched(marker):
+        case Path() as jars:
+            return jars
+        case UnavailableError() as reason if os.environ.get("REQUIRE_KAFKA", "") == "1":
+            pytest.fail(f"REQUIRE_KAFKA=1, and there is no {what}: {reason}", pytrace=False)
+        case reason:
+            pytest.skip(f"{NOT_RUN}{what} ({reason})")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "kafka: needs a real Apache Kafka (Java, and Maven once)")
+    config.addinivalue_line("markers", "java: needs a Java compiler, and Maven once")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for fixture, marker in NEEDS.items():
+            if fixture in getattr(item, "fixturenames", ()):
+                item.add_marker(marker)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Fetch what the chosen tests need before the first test's clock runs. Failing is the fixtures' business."""
+    if session.config.option.collectonly:
+        return
+    markers = {marker.name for item in session.items for marker in item.iter_markers()}
+    for marker in markers & set(NEEDS.values()):
+        _fetched(marker)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = (report.longrepr for report in terminalreporter.stats.get("skipped", []))
+    reasons = Counter(str(where[2]).removeprefix("Skipped: ") for where in skipped if isinstance(where, tuple | list))
+    for reason, count in sorted(reasons.items()):
+        if reason.startswith(NOT_RUN):
+            terminalreporter.write_line(f"{reason}: {count} {'test' if count == 1 else 'tests'}", yellow=True)

@@ -1,0 +1,224 @@
+"""A real Apache Kafka on loopback: one process per node, KRaft, its data in one folder.
+
+Owns the nodes' processes, ports and settings. Knows nothing of pytest; topics and records are the clients' business.
+"""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from support.jars import UnavailableError, program, resolve
+from support.tether import tethered
+
+HERE = Path(__file__).parent
+HOST = "127.0.0.1"
+# Below the ports that systems hand out by themselves, so that nobody takes a node's ports while it is down.
+PORTS = range(20_000, 32_000)
+CLUSTER_ID = "datahub-poller-tests-A"  # any 16 bytes in URL-safe base64
+
+
+class Ports(NamedTuple):
+    """Where one node listens."""
+
+    client: int
+    controller: int
+
+
+class ClusterError(Exception):
+    """A node did not start or ended by itself. Holds the end of its log."""
+
+
+def kafka_libs(environ: Mapping[str, str]) -> Path:
+    """The folder with Apache Kafka's jars: of an installation named by KAFKA_HOME, else fetched by Maven."""
+    home = environ.get("KAFKA_HOME", "")
+    if home and not any(Path(home, "libs").glob("kafka_*.jar")):
+        raise UnavailableError(f"KAFKA_HOME is {home}, and its libs/ holds no kafka_*.jar")
+    program("java")
+    return Path(home, "libs") if home else resolve("kafka", HERE / "pom.xml", environ)
+
+
+class KafkaCluster:
+    """One to a few nodes, each broker and controller, numbered from 1.
+
+    `kill` and `restart` keep a node's data and ports.
+    """
+
+    def __init__(self, libs: Path, directory: Path, brokers: int = 1, heap: str = "256m") -> None:
+        self._libs = libs
+        self._directory = directory
+        self._heap = heap
+        ports = free_ports(2 * brokers)
+        self._ports = {i + 1: Ports(*ports[2 * i : 2 * i + 2]) for i in range(brokers)}
+        self._running: dict[int, subprocess.Popen[bytes]] = {}
+
+    @property
+    def bootstrap(self) -> str:
+        """Every node's address, down or not."""
+        return ",".join(f"{HOST}:{ports.client}" for ports in self._ports.values())
+
+    def start(self, patience: float = 60.0) -> None:
+        """Format the storage, start every node and return when all of them are in the cluster's metadata."""
+        until = time.monotonic() + patience
+        try:
+            self._format()
+            for node in self._ports:
+                self._launch(node)
+            self.wait(until - time.monotonic())
+        except BaseException:
+            self.stop()
+            raise
+
+    def kill(self, node: int, signum: int = signal.SIGKILL) -> None:
+        """End a node with a signal and wait until it is gone. SIGTERM is a controlled shutdown."""
+        process = self._running.pop(node)
+        process.send_signal(signum)
+        process.wait()
+
+    def restart(self, node: int, patience: float = 60.0) -> None:
+        """Start a killed node on its old data and return when it is back in the metadata."""
+        self._launch(node)
+        self.wait(patience)
+
+    def stop(self) -> None:
+        """End every node at once; nothing of a test cluster is worth a controlled shutdown."""
+        while self._running:
+            _, process = self._running.popitem()
+            process.kill()
+            process.wait()
+
+    def wait(self, patience: float) -> None:
+        """Return when all nodes that should run listen and are in the metadata. Raises ClusterError."""
+        until = time.monotonic() + patience
+        wanted = set(self._running)
+        addresses = ",".join(f"{HOST}:{self._ports[node].client}" for node in wanted)
+        for node in wanted:
+            self._wait_listening(node, until)
+        admin = AdminClient({"bootstrap.servers": addresses, "log_level": 0})
+        seen: set[int] = set()
+        while not wanted <= seen:
+            self._check(until, f"nodes {sorted(wanted)} wanted in the metadata, {sorted(seen)} seen")
+            try:
+                seen = set(admin.list_topics(timeout=1.0).brokers)
+            except KafkaException:
+                time.sleep(0.05)
+
+    def log(self, node: int) -> str:
+        """What a node has written so far."""
+        return self._log(node).read_text(errors="replace")
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.stop()
+
+    def _format(self) -> None:
+        self._directory.mkdir(parents=True, exist_ok=True)
+        work = []
+        for node in self._ports:
+            self._properties(node).write_text(self._settings(node))
+            arguments = ["format", "--cluster-id", CLUSTER_ID, "--config", str(self._properties(node))]
+            command = tethered(self._java("kafka.tools.StorageTool", arguments))
+            work.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT))
+        for process, output in [(process, process.communicate()[0]) for process in work]:
+            if process.returncode:
+                raise ClusterError(f"storage was not formatted: {output.decode(errors='replace')[:2000]}")
+
+    def _launch(self, node: int) -> None:
+        command = tethered(self._java("kafka.Kafka", [str(self._properties(node))]))
+        with self._log(node).open("ab") as log:
+            # A session of its own, so that a Ctrl-C in the terminal is not the brokers' affair.
+            self._running[node] = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def _wait_listening(self, node: int, until: float) -> None:
+        while True:
+            with socket.socket() as probe:
+                probe.settimeout(0.5)
+                if probe.connect_ex((HOST, self._ports[node].client)) == 0:
+                    return
+            self._check(until, f"node {node} does not listen")
+            time.sleep(0.05)
+
+    def _check(self, until: float, problem: str) -> None:
+        for node, process in self._running.items():
+            if process.poll() is not None:
+                raise ClusterError(f"node {node} ended with {process.returncode}:\n{self.log(node)[-3000:]}")
+        if time.monotonic() > until:
+            raise ClusterError(problem)
+
+    def _java(self, main: str, arguments: Sequence[str]) -> list[str]:
+        memory = [f"-Xmx{self._heap}", f"-Xms{self._heap}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+        logging = f"-Dlog4j2.configurationFile={HERE / 'log4j2.xml'}"
+        return [program("java"), *memory, logging, "-cp", f"{self._libs}/*", main, *arguments]
+
+    def _properties(self, node: int) -> Path:
+        return self._directory / f"node-{node}.properties"
+
+    def _log(self, node: int) -> Path:
+        return self._directory / f"node-{node}.log"
+
+    def _settings(self, node: int) -> str:
+        ports, copies = self._ports[node], min(3, len(self._ports))
+        in_sync = max(1, copies - 1)
+        client, controller = f"CLIENT://{HOST}:{ports.client}", f"CONTROLLER://{HOST}:{ports.controller}"
+        settings: dict[str, object] = {
+            "node.id": node,
+            "process.roles": "broker,controller",
+            "controller.quorum.voters": ",".join(f"{n}@{HOST}:{p.controller}" for n, p in self._ports.items()),
+            "listeners": f"{client},{controller}",
+            "advertised.listeners": client,
+            "listener.security.protocol.map": "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "controller.listener.names": "CONTROLLER",
+            "inter.broker.listener.name": "CLIENT",
+            "log.dirs": self._directory / f"node-{node}",
+            # A test says which topics it wants; a poller that makes them by asking would hide a fault.
+            "auto.create.topics.enable": "false",
+            "default.replication.factor": copies,
+            "min.insync.replicas": in_sync,
+            "offsets.topic.num.partitions": 4,
+            "offsets.topic.replication.factor": copies,
+            "transaction.state.log.num.partitions": 4,
+            "transaction.state.log.replication.factor": copies,
+            "transaction.state.log.min.isr": in_sync,
+            "share.coordinator.state.topic.replication.factor": copies,
+            "share.coordinator.state.topic.min.isr": in_sync,
+            # A killed node may come back once its old session is over; 9 s unless told.
+            "broker.session.timeout.ms": 3000,
+            "broker.heartbeat.interval.ms": 500,
+            # Groups that form at once and notice a dead member soon.
+            "group.initial.rebalance.delay.ms": 0,
+            "group.min.session.timeout.ms": 1000,
+            # Retention and compaction that a test can wait for.
+            "log.initial.task.delay.ms": 500,
+            "log.retention.check.interval.ms": 1000,
+            "log.cleaner.backoff.ms": 500,
+            "num.network.threads": 2,
+            "num.io.threads": 4,
+            "background.threads": 2,
+        }
+        return "".join(f"{key}={value}\n" for key, value in settings.items())
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports on loopback that nobody holds at the moment, chosen at random so that parallel runs do not meet."""
+    chosen: list[int] = []
+    while len(chosen) < count:
+        port = secrets.choice(PORTS)
+        with socket.socket() as probe:
+            if port not in chosen and probe.connect_ex((HOST, port)) != 0:
+                chosen.append(port)
+    return chosen
