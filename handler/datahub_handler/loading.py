@@ -13,6 +13,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, NamedTuple, cast
@@ -86,10 +87,8 @@ def load(name: str, path: Path) -> Handler:
     Raises LoadError.
     """
     module_name, function_name = parse(name)
-    directory = path.resolve()
     _refuse_reserved(module_name)
-    if not directory.is_dir():
-        raise LoadError("module_not_found", f"the handler's path {directory} is not a directory")
+    directory = _directory(path)
     if str(directory) not in sys.path:
         sys.path.append(str(directory))
     importlib.invalidate_caches()
@@ -114,12 +113,24 @@ def _refuse_reserved(module_name: str) -> None:
         raise LoadError("reserved", f"{top!r} is the poller's own package: rename yours")
 
 
+def _directory(path: Path) -> Path:
+    try:
+        directory = path.resolve()
+        if directory.is_dir():
+            return directory
+        why = "is not a directory"
+    except (OSError, RuntimeError) as error:  # no right to look, or links that go in a circle
+        directory, why = path.absolute(), f"cannot be read ({error})"
+    raise LoadError("module_not_found", f"the handler's path {directory} {why}: correct it")
+
+
 def _file_of(module_name: str, directory: Path) -> Path | None:
     """The source file that the name means in this directory, if there is one."""
     base = directory.joinpath(*module_name.split("."))
     for file in (base / "__init__.py", base.with_name(f"{base.name}.py")):
-        if file.is_file():
-            return file
+        with suppress(OSError):  # what may not be looked at is not there; the message says so later
+            if file.is_file():
+                return file
     return None
 
 

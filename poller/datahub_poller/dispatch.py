@@ -29,7 +29,7 @@ class Dispatch:
         if ledger.stopping:
             return works
         for lane in ledger.lanes.values():
-            if ledger.halt is not None:
+            if ledger.halted:
                 return works
             if lane.may_act:
                 self._take_undecodable(lane, now)
@@ -89,7 +89,7 @@ class Dispatch:
     def _take_undecodable(self, lane: Lane, now: float) -> None:
         ledger = self._ledger
         head = lane.head()
-        if lane.part is not None or head is None or not isinstance(head.verdict, Undecodable):
+        if not lane.free or head is None or not isinstance(head.verdict, Undecodable):
             return
         if ledger.settings.throw:
             ledger.stop_before(head.record, head.verdict.failure)

@@ -89,6 +89,11 @@ class Ledger:
     # -- calls
 
     @property
+    def halted(self) -> bool:
+        """Whether a record stopped the run."""
+        return self.halt is not None
+
+    @property
     def slots(self) -> int:
         """How many more invocations may start. One that runs past its lease still counts: its worker is taken."""
         running = sum(isinstance(flight.work, Invoke) for flight in self.flights.values())

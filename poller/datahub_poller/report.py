@@ -6,7 +6,7 @@ Reads the loop's state on the loop's own thread, changes nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from datahub_poller import __version__
 from datahub_poller.lanes import Lane
@@ -25,12 +25,20 @@ from datahub_poller.observe.status import (
 from datahub_poller.works import Flight, Invoke
 
 
-class Waiting(NamedTuple):
+class Waiting(Protocol):
     """A schema that is waited for: since when, why it is not here, and how often it was asked for."""
 
-    since: float
-    reason: str
-    tries: int
+    @property
+    def since(self) -> float:
+        """Monotonic seconds."""
+
+    @property
+    def reason(self) -> str:
+        """In words."""
+
+    @property
+    def tries(self) -> int:
+        """Questions put to the registry."""
 
 
 class What(NamedTuple):
@@ -88,12 +96,16 @@ def _reasons(poller: Poller, partitions: tuple[PartitionStatus, ...], now: float
         reasons.append(f"commits fail: {poller.commits.trouble}")
     if ledger.breaker.reason is not None:
         reasons.append(f"breaker open: {ledger.breaker.reason}")
-    for flight in ledger.flights.values():
-        if flight.overdue:
-            reasons.append(f"handler past its timeout for {now - flight.started - ledger.settings.timeout:.0f} s")
-    for each in partitions:
-        if each.state in ("waiting_schema", "waiting_sink", "blocked") or (each.state == "backing_off" and each.reason):
-            reasons.append(f"{each.topic}-{each.partition} {each.state.replace('_', ' ')}: {each.reason}")
+    reasons += [
+        f"handler past its timeout for {now - flight.started - ledger.settings.timeout:.0f} s"
+        for flight in ledger.flights.values()
+        if flight.overdue
+    ]
+    reasons += [
+        f"{each.topic}-{each.partition} {each.state.replace('_', ' ')}: {each.reason}"
+        for each in partitions
+        if each.state in ("waiting_schema", "waiting_sink", "blocked") or (each.state == "backing_off" and each.reason)
+    ]
     return reasons
 
 

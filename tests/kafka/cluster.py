@@ -202,6 +202,10 @@ class KafkaCluster:
             # Groups that form at once and notice a dead member soon.
             "group.initial.rebalance.delay.ms": 0,
             "group.min.session.timeout.ms": 1000,
+            "group.consumer.heartbeat.interval.ms": 300,
+            "group.consumer.min.heartbeat.interval.ms": 300,
+            "group.consumer.session.timeout.ms": 3000,
+            "group.consumer.min.session.timeout.ms": 1000,
             # Retention and compaction that a test can wait for.
             "log.initial.task.delay.ms": 500,
             "log.retention.check.interval.ms": 1000,

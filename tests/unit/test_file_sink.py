@@ -19,7 +19,6 @@ from datahub_poller.errors import CannotStart, Transient
 from support.letters import event_letter, offsets, parsed, undecodable_letter
 
 TESTS = Path(__file__).parents[1]
-PLAIN_USER_ONLY = pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 
 
 @pytest.fixture
@@ -324,14 +323,59 @@ def test_the_key_that_the_user_wrote_can_be_named(tmp_path):
         FileSink(tmp_path / "letters", "x", setting="dead_letter.config.directory").check()
 
 
-@PLAIN_USER_ONLY
-def test_a_directory_that_may_not_be_written_is_named(tmp_path):
-    (tmp_path / "letters").mkdir(mode=0o500)
-    message = refusal(tmp_path / "letters")
-    assert "Permission denied" in message
-    assert "right to write" in message
-
-
 def test_every_cause_has_a_remedy():
     for number in (errno.EACCES, errno.EROFS, errno.ENOSPC, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EIO):
         assert file_module._remedy(OSError(number, os.strerror(number)))
+
+
+# What the disk says to fsync cannot be had from a real disk that is well: here it is put in its mouth.
+
+
+def test_a_write_counts_only_when_the_disk_has_it(sink, place, monkeypatch):
+    sink.write([event_letter(1)])
+    real = os.fsync
+
+    def failing(fd):
+        if stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(errno.EIO, "Input/output error")
+        real(fd)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", failing)
+        with pytest.raises(Transient, match=r"failed_events\.log: Input/output error"):
+            sink.write([event_letter(2)])
+        with pytest.raises(CannotStart, match="Input/output error"):
+            sink.check()
+    assert [path.name for path in place.iterdir()] == ["failed_events.log"]
+    sink.write([event_letter(3)])
+    assert offsets((place / "failed_events.log").read_bytes()) == [1, 3]
+
+
+def test_new_files_and_directories_are_made_durable_too(tmp_path, place, monkeypatch):
+    real, synced = os.fsync, set()
+
+    def noting(fd):
+        synced.add(os.fstat(fd).st_ino)
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    FileSink(tmp_path / "letters", "tag-sync").write([event_letter(1)])
+    wanted = (tmp_path, place.parent, place, place / "failed_events.log")
+    assert synced == {path.stat().st_ino for path in wanted}
+
+
+def test_a_file_that_is_removed_while_it_is_written_does_not_count(sink, place, monkeypatch):
+    log = place / "failed_events.log"
+    sink.write([event_letter(1)])
+    real = os.fsync
+
+    def removing(fd):
+        log.unlink(missing_ok=True)
+        real(fd)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", removing)
+        with pytest.raises(Transient, match="removed while it was written"):
+            sink.write([event_letter(2)])
+    sink.write([event_letter(2)])
+    assert offsets(log.read_bytes()) == [2]

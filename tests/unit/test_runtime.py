@@ -1,11 +1,13 @@
 import asyncio
 import contextvars
 import functools
-import os
+import subprocess
 import sys
+import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -236,6 +238,17 @@ def test_a_directory_of_files_hidden_by_an_installed_package_is_refused(workshop
         assert refusal("hidden_pkg.tags:handle", workshop.path).problem == "shadowed"
 
 
+def test_a_file_that_its_own_package_passes_over_is_refused(workshop, tmp_path):
+    file = workshop.write("turned_pkg/tags.py", GOOD)
+    with handler_directory(tmp_path / "site") as site:
+        other = site.write("tags.py", GOOD)
+        workshop.write("turned_pkg/__init__.py", f"__path__.insert(0, {str(site.path)!r})")
+        error = refusal("turned_pkg.tags:handle", workshop.path)
+    assert error.problem == "shadowed"
+    assert str(file) in str(error)
+    assert str(other) in str(error)
+
+
 def test_a_file_named_like_a_module_that_is_loaded_already_is_refused(workshop):
     workshop.write("pytest.py", GOOD)
     error = refusal("pytest:handle", workshop.path)
@@ -318,13 +331,45 @@ def test_whatever_takes_event_and_context_is_taken(source, workshop):
     calls.close()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_directory_that_may_not_be_read_is_said(workshop):
-    workshop.path.chmod(0o000)
-    try:
-        assert "may not read" in str(refusal("tag_sync:handle", workshop.path))
-    finally:
-        workshop.path.chmod(0o700)
+AS_NOBODY = """
+import os, sys
+from pathlib import Path
+from datahub_handler.runtime import LoadError, load
+if os.geteuid() == 0:
+    os.setgid(65534)
+    os.setuid(65534)
+try:
+    load("tags_private:handle", Path(sys.argv[1]))
+except LoadError as error:
+    print(error.problem, error)
+"""
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o444, 0o111])
+@pytest.mark.parametrize("inner", [".", "inner"])
+def test_a_directory_that_may_not_be_read_is_said(mode, inner):
+    with tempfile.TemporaryDirectory() as place:  # pytest's own directories are closed to other users
+        Path(place).chmod(0o755)
+        private = Path(place) / "private"
+        (private / "inner").mkdir(parents=True)
+        (private / "tags_private.py").write_text(GOOD)
+        private.chmod(mode)
+        try:
+            command = [sys.executable, "-c", AS_NOBODY, str(private / inner)]
+            said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        finally:
+            private.chmod(0o700)
+    assert said.startswith("module_not_found")
+    assert str(private) in said
+    if inner == ".":
+        assert "may not read" in said
+
+
+def test_links_that_go_in_a_circle_and_names_too_long_are_said(workshop):
+    circle = workshop.path / "circle"
+    circle.symlink_to(circle)
+    assert "circle" in str(refusal("tag_sync:handle", circle))
+    assert refusal("x" * 5_000 + ":handle", workshop.path).problem == "module_not_found"
 
 
 # Calling

@@ -6,59 +6,223 @@ Each section checks itself alone; what holds between sections is in `rules`, and
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
-from pydantic import Field, PrivateAttr
+from pydantic import Field, PrivateAttr, model_validator
 
-from datahub_poller.config.section import Section, SizeText, SpanText, checked
-from datahub_poller.config.quantities import Duration, OneOf, Size, Text, Whole, start_position
-from datahub_poller.config.source import SourceConfig
+from datahub_poller.config.quantities import Duration, OneOf, Size, Text, Whole
+from datahub_poller.config.section import Bytes, Seconds, Section, checked
+from datahub_poller.config.source import Source
+from datahub_poller.config.values import directory_path, function_name, status_port
 
 DEFAULT_PORT = 8470
-
-
-class Source(Section):
-    """Where the events come from."""
-
-    type: Annotated[str, checked(OneOf(("kafka",), later=("pg_queue", "datahub-cloud")))] = Field(
-        description="Where the events come from."
-    )
-    config: SourceConfig = Field(default_factory=SourceConfig)
+DEFAULT_LETTERS = Path("/tmp/logs/datahub/actions")  # noqa: S108 - DataHub's own default; the rule for containers guards it
 
 
 class Batch(Section):
     """What a call of the handler holds."""
 
-    size: Annotated[int, checked(Whole(1, 10_000))] = Field(100, description="Events in a call, at most.")
-    window: Annotated[SpanText, checked(Duration(0, 300))] = Field(
-        0.5, description="How long a call waits for more events before it goes out with fewer."
+    size: Annotated[int, checked(Whole(1, 10_000))] = Field(default=100, description="Events in a call, at most.")
+    window: Annotated[Seconds, checked(Duration(0, 300))] = Field(
+        default=0.5, description="How long a call waits for more events before it goes out with fewer."
     )
-    bytes: Annotated[SizeText, checked(Size(1024, 2**30))] = Field(
-        5 * 2**20, description="Bytes of the records in a call, at most; a single larger record goes alone."
+    bytes: Annotated[Bytes, checked(Size(1024, 2**30))] = Field(
+        default=5 * 2**20, description="Bytes of the records in a call, at most; a larger record goes alone."
     )
     concurrency: Annotated[int, checked(Whole(1, 64))] = Field(
-        1, description="Calls at a time, at most. A partition has at most one, whatever is set here."
+        default=1, description="Calls at a time, at most; a partition never has more than one."
     )
-    format: Annotated[str, checked(OneOf(("datahub",), later=("esm",)))] = Field(
-        "datahub", description="The form of the event that the handler gets."
+    format: Annotated[Literal["datahub"], checked(OneOf(("datahub",), ("esm",)))] = Field(
+        default="datahub", description="The form of the event that the handler gets."
     )
     order: Annotated[Literal["failed_only", "strict"], checked(OneOf(("failed_only", "strict")))] = Field(
-        "failed_only",
-        description="What is tried again after the handler named failed records: those alone, or every record "
-        "from the first of them on.",
+        default="failed_only",
+        description="What is tried again when a handler names failed records: those alone, or every record of the "
+        "partition from the first of them on.",
     )
 
 
 class HandlerConfig(Section):
     """The function to call."""
 
-    function: Annotated[str, checked(function_name)] = Field(description="`module:function`, or `module.function`.")
+    function: Annotated[str, checked(function_name)] = Field(description="`module:function` or `module.function`.")
     path: Annotated[Path, checked(directory_path)] = Field(
-        Path(),
-        description="Where the module is looked for first; a relative path starts at the action file's directory.",
+        default=Path(),
+        description="Where its module is looked for first. A relative path begins at the action file's directory.",
     )
-    timeout: Annotated[SpanText, checked(Duration(0.001, 86_400))] = Field(
-        60.0, description="How long a call may take before the lane is reported as stuck."
+    timeout: Annotated[Seconds, checked(Duration(0.001, 86_400))] = Field(
+        default=60.0, description="How long a call may take before it is reported as stuck."
     )
+
+
+class Handler(Section):
+    """What is called with each batch."""
+
+    type: Annotated[Literal["python"], checked(OneOf(("python",), ("process", "lambda", "http")))] = Field(
+        default="python", description="Where the handler runs."
+    )
+    config: HandlerConfig
+
+
+class Retry(Section):
+    """What happens to a batch that failed."""
+
+    attempts: Annotated[int, checked(Whole(1, 1000))] = Field(
+        default=3, description="Tries in all. DataHub's `options.retry_count: n` means n + 1."
+    )
+    backoff: Annotated[Seconds, checked(Duration(0, 3600))] = Field(
+        default=1.0, description="Pause before the second try; it doubles from try to try."
+    )
+    max_backoff: Annotated[Seconds, checked(Duration(0, 86_400))] = Field(
+        default=60.0, description="The longest such pause."
+    )
+    bisect: bool = Field(
+        default=True, description="Split a batch whose tries are used up, down to the records that fail."
+    )
+
+
+class Breaker(Section):
+    """When so much fails that the fault is hardly the records'."""
+
+    in_a_row: Annotated[int, checked(Whole(1, 1_000_000))] = Field(
+        default=20, description="Dead letters in a row after which nothing more is given up for a while."
+    )
+    pause: Annotated[Seconds, checked(Duration(0.1, 86_400))] = Field(
+        default=60.0, description="How long it holds before one batch is tried."
+    )
+
+
+class DeadLetterConfig(Section):
+    """Where the file sink writes."""
+
+    directory: Annotated[Path | None, checked(directory_path)] = Field(
+        default=None, description="Directory of the letters; overrides `options.failed_events_dir`."
+    )
+    ephemeral: Annotated[Literal["accept"] | None, checked(OneOf(("accept",)))] = Field(
+        default=None, description="`accept`: in a container, letters may go where they are lost with it."
+    )
+
+
+class DeadLetter(Section):
+    """Where records go that are given up."""
+
+    type: Annotated[Literal["file"], checked(OneOf(("file",), ("kafka", "sqs", "s3")))] = Field(
+        default="file", description="The kind of place."
+    )
+    config: DeadLetterConfig = Field(default_factory=DeadLetterConfig)
+    breaker: Breaker = Field(default_factory=Breaker)
+
+
+class Shutdown(Section):
+    """How the poller ends."""
+
+    deadline: Annotated[Seconds, checked(Duration(0, 3600))] = Field(
+        default=25.0, description="How long running calls may take to end after SIGTERM, or when partitions move away."
+    )
+
+
+class Options(Section):
+    """DataHub's own options."""
+
+    retry_count: Annotated[int | None, checked(Whole(0, 999))] = Field(
+        default=None, description="Tries after the first; `retry.attempts` says the same, plus one."
+    )
+    failure_mode: Annotated[Literal["CONTINUE", "THROW"], checked(OneOf(("CONTINUE", "THROW")))] = Field(
+        default="CONTINUE", description="What to do with a record that is given up: dead letter and go on, or stop."
+    )
+    failed_events_dir: Annotated[Path, checked(directory_path)] = Field(
+        default=DEFAULT_LETTERS, description="Directory below which the file sink writes, one directory for each name."
+    )
+
+
+class Status(Section):
+    """The status server on the loopback interface."""
+
+    null_is_a_value: ClassVar[frozenset[str]] = frozenset({"port"})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _switched_off(cls, data: Any) -> Any:
+        return {"port": None} if data is False else data
+
+    port: Annotated[int | None, checked(status_port)] = Field(
+        default=DEFAULT_PORT, description="Port of `/livez` and `/status`; 0 takes any free one, `off` none."
+    )
+
+
+class Logs(Section):
+    """What is written to standard error."""
+
+    format: Annotated[Literal["text", "json"], checked(OneOf(("text", "json")))] = Field(
+        default="text", description="The form of a line."
+    )
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], checked(OneOf(("debug", "info", "warning", "error")))
+    ] = Field(default="info", description="The least that is written.")
+
+
+class Notes(NamedTuple):
+    """What loading found out beside the values."""
+
+    warnings: tuple[str, ...] = ()
+    secrets: frozenset[str] = frozenset()
+    revoke_wait: float | None = None
+
+
+class ActionFile(Section):
+    """One action: its consumer group, its source, its handler, and what happens to failures."""
+
+    name: Annotated[str, checked(Text("text"))] = Field(
+        description="The action's name and its consumer group. Changing it makes a new group."
+    )
+    enabled: bool = Field(default=True, description="Off: the file is checked and not run.")
+    source: Source
+    filters: list[dict[str, Any]] = Field(
+        default_factory=list, description="Filters that an event must all pass, `type: event_type` each."
+    )
+    filter: dict[str, Any] | None = Field(default=None, description="DataHub's older filter; applied after `filters`.")
+    batch: Batch = Field(default_factory=Batch)
+    handler: Handler
+    retry: Retry = Field(default_factory=Retry)
+    dead_letter: DeadLetter = Field(default_factory=DeadLetter)
+    shutdown: Shutdown = Field(default_factory=Shutdown)
+    options: Options = Field(default_factory=Options)
+    status: Status = Field(default_factory=Status)
+    logs: Logs = Field(default_factory=Logs)
+    datahub: dict[str, Any] | None = Field(
+        default=None, description="DataHub's connection to its own server: accepted, and not used."
+    )
+
+    _notes: Notes = PrivateAttr(default=Notes())
+
+    def note(self, notes: Notes) -> None:
+        """Keep what the loader found out."""
+        self._notes = notes
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a person should know about this file although it is right, one line each."""
+        return self._notes.warnings
+
+    @property
+    def found_secrets(self) -> frozenset[str]:
+        """Secret texts that came out of environment variables."""
+        return self._notes.secrets
+
+    @property
+    def group_id(self) -> str:
+        """The consumer group: the name, or what `consumer_config` says instead."""
+        return str(self.source.config.connection.consumer_config.get("group.id", self.name))
+
+    @property
+    def letters_directory(self) -> Path:
+        """The directory below which the file sink writes."""
+        own = self.dead_letter.config.directory
+        return self.options.failed_events_dir if own is None else own
+
+    @property
+    def revoke_wait(self) -> float:
+        """Seconds that running calls get when partitions move away: the deadline, or less where it must be less."""
+        wait = self._notes.revoke_wait
+        return self.shutdown.deadline if wait is None else wait

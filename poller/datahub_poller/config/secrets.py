@@ -52,9 +52,10 @@ def masked(value: Any, path: tuple[str | int, ...] = (), known: frozenset[str] =
             return [masked(item, (*path, index), known) for index, item in enumerate(value)]
         case None | bool():
             return value
-    if is_secret(path) or (isinstance(value, str) and any(secret in value for secret in known)):
+    if is_secret(path):
         return MASK
-    return without_user_info(value) if isinstance(value, str) else value
+    text = without_user_info(value) if isinstance(value, str) else ""
+    return MASK if any(secret in text for secret in known) else text if isinstance(value, str) else value
 
 
 def without_user_info(text: str) -> str:

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from datahub_poller.config.problems import Problem, Wrong, did_you_mean
+from datahub_poller.config.quantities import Whole
 
 _SERVER = re.compile(r"(?:[A-Za-z_]+://)?(?:\[[0-9A-Fa-f:.%\w]+\]|[^\s:/\[\]@]+)(?::(?P<port>[0-9]{1,5}))?")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _FUNCTION = re.compile(r"[A-Za-z_][\w./]*[:.][A-Za-z_]\w*")
 _MAX_PORT = 65_535
+OFF = frozenset({"off", "none", "no", "false", "disabled"})
 
 DEFAULT_ROUTES: Mapping[str, str] = {
     "mcl": "MetadataChangeLog_Versioned_v1",
@@ -104,7 +107,7 @@ def function_name(value: Any) -> str:
     return value.strip()
 
 
-def topic_routes(value: Any) -> dict[str, str]:
+def routed_topics(value: Any) -> dict[str, str]:
     """Route name to topic. Two routes of unlike kind cannot share a topic."""
     if not isinstance(value, Mapping):
         raise Wrong("must be a map from routes to topics", f"Routes: {', '.join(DEFAULT_ROUTES)}.")
@@ -160,3 +163,22 @@ def _registry_problems(key: str, value: Any) -> Iterator[Problem]:
         yield Problem((key,), "must be text or a number")
     elif key != "url" and key not in REGISTRY_CLIENT_KEYS:
         yield Problem((key,), "is not a setting of the registry client", did_you_mean(key, REGISTRY_CLIENT_KEYS))
+
+
+def directory_path(value: Any) -> Path:
+    """A path, `~` expanded."""
+    if isinstance(value, Path):
+        return value
+    if not isinstance(value, str) or not value.strip() or not value.isprintable():
+        raise Wrong("must be a path")
+    try:
+        return Path(value.strip()).expanduser()
+    except RuntimeError:
+        raise Wrong("begins with a home directory that is not known", "Write the path in full.") from None
+
+
+def status_port(value: Any) -> int | None:
+    """A port, or `None` where the server is switched off."""
+    if value is None or value is False or (isinstance(value, str) and value.strip().lower() in OFF):
+        return None
+    return Whole(0, _MAX_PORT)(value)

@@ -17,7 +17,6 @@ import urllib.parse
 import uuid
 from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 from typing import Any, Final, Literal, NamedTuple, Self
 
 Style = Literal["confluent", "datahub"]
@@ -78,7 +77,7 @@ class RegistryServer:
         self.interfere = interfere
         self.requests: list[str] = []
         self._style = style
-        self._path = _DATAHUB_PATH if style == "datahub" else ""
+        self.path = _DATAHUB_PATH if style == "datahub" else ""
         self._authorization = None if credentials is None else _basic(credentials)
         self._schemas: dict[int, dict[str, Any]] = {}
         self._subjects: dict[tuple[str, int], int] = {}
@@ -86,7 +85,7 @@ class RegistryServer:
         self._server: _Server | None = _Server(port, self)
         self._port = self._server.server_address[1]
         self._thread: threading.Thread | None = None
-        self.url = f"http://127.0.0.1:{self._port}{self._path}"
+        self.url = f"http://127.0.0.1:{self._port}{self.path}"
 
     def put(
         self,
@@ -132,9 +131,7 @@ class RegistryServer:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def answer_confluent(self, path: str, authorization: str | None) -> Reply:
@@ -156,8 +153,7 @@ class RegistryServer:
                 schema_id = self._subjects.get((subject, int(number)))
                 if schema_id is None:
                     return self._refusal(404, 40402, f"Version {number} of subject '{subject}' not found")
-                named = {"subject": subject, "version": int(number), "id": schema_id}
-                return _json(named | self._schemas[schema_id])
+                return _json({"subject": subject, "version": int(number), "id": schema_id, **self._schemas[schema_id]})
             case _:
                 return self._refusal(404, 404, "HTTP 404 Not Found")
 
@@ -182,10 +178,6 @@ class RegistryServer:
             "CreatedTime": version["at"],
         }
         return Reply(200, json.dumps(found).encode(), _AWS_JSON)
-
-    def below(self, path: str) -> str:
-        """The request's path below the registry's own, without its query."""
-        return urllib.parse.urlsplit(path).path.removeprefix(self._path)
 
     def _refusal(self, status: int, code: int, message: str) -> Reply:
         body = b"" if self._style == "datahub" else json.dumps({"error_code": code, "message": message}).encode()
@@ -262,7 +254,7 @@ class _Connection(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         registry = self.server.registry
-        path = registry.below(self.path)
+        path = self._below()
         self._serve(f"GET {path}", lambda: registry.answer_confluent(path, self.headers.get("authorization")))
 
     def do_POST(self) -> None:
@@ -270,13 +262,16 @@ class _Connection(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("content-length") or 0))
         target = self.headers.get("x-amz-target", "")
         if not target.startswith(_GLUE_TARGET):
-            path = registry.below(self.path)
-            self._serve(f"POST {path}", lambda: Reply(405, b"", _CONFLUENT_JSON))
+            self._serve(f"POST {self._below()}", lambda: Reply(405, b"", _CONFLUENT_JSON))
             return
         action, asked = target.removeprefix(_GLUE_TARGET), json.loads(body)
         self._serve(
             f"{action} {asked.get('SchemaVersionId', '')}".rstrip(), lambda: registry.answer_glue(action, asked)
         )
+
+    def _below(self) -> str:
+        """The path below the registry's own, without its query."""
+        return urllib.parse.urlsplit(self.path).path.removeprefix(self.server.registry.path)
 
     def _serve(self, request: str, answer: Callable[[], Reply]) -> None:
         registry = self.server.registry

@@ -30,7 +30,7 @@ PATIENCE: Final = 60.0
 INTERRUPTED: Final = 130
 
 _WAVE_EVENTS: Final = 6
-_WAVE_SECONDS: Final = 0.12
+_WAVE_SECONDS: Final = 0.16
 _LOOK_SECONDS: Final = 0.05
 _ASK_SECONDS: Final = 0.25
 _KEEP_SECONDS: Final = 2.0
@@ -150,7 +150,7 @@ class _Performance:
     def _ask(self, follower: Follower, poller: PollerProcess) -> None:
         """Ask the broker and the poller."""
         self.tally.committed.update(follower.committed(self.stage.partitions))
-        self.status = poller.status()
+        self.status = poller.status() if poller.exit_code is None else {"state": "stopped"}
         self.view.scene(self.scene())
 
     def _problems(self) -> list[str]:

@@ -13,7 +13,6 @@ from importlib import resources
 from itertools import count, islice
 from pathlib import Path
 from string import Template
-from types import TracebackType
 from typing import Any, Final, Literal, NamedTuple, Self
 
 from confluent_kafka import Producer
@@ -91,9 +90,7 @@ class Stage:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -147,7 +144,6 @@ class Stage:
         settings = {
             "bootstrap": self.bootstrap,
             "registry": self.registry_url,
-            "directory": str(self.directory),
             "letters": str(self.letters),
             "port": self.status_port,
         }

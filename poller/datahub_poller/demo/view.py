@@ -6,9 +6,8 @@ Shows what it is given; knows neither broker nor poller.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
 from rich.console import Console, Group
@@ -20,7 +19,9 @@ from rich.text import Text
 from datahub_poller.demo.follow import GivenUp, Invocation
 from datahub_poller.demo.stage import Coordinate
 
-_BATCHES_SHOWN: Final = 12
+_BATCHES_KEPT: Final = 40
+_BATCHES_AT_LEAST: Final = 3
+_ROWS_AROUND: Final = 7
 _PICTURES_A_SECOND: Final = 8
 _STARTING: Final = "starting"
 
@@ -39,9 +40,7 @@ class View(Protocol):
     """What the demo tells as it goes."""
 
     def __enter__(self) -> Self: ...
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
     def invoked(self, invocation: Invocation) -> None:
         """The handler was called."""
 
@@ -62,9 +61,7 @@ class Lines:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Nothing is held."""
 
     def invoked(self, invocation: Invocation) -> None:
@@ -97,7 +94,7 @@ class Picture:
     console: Console
     _live: Live = field(init=False)
     _scene: Scene | None = None
-    _batches: deque[Invocation] = field(default_factory=lambda: deque(maxlen=_BATCHES_SHOWN))
+    _batches: deque[Invocation] = field(default_factory=lambda: deque(maxlen=_BATCHES_KEPT))
     _letters: list[GivenUp] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -107,9 +104,7 @@ class Picture:
         self._live.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._live.stop()
 
     def invoked(self, invocation: Invocation) -> None:
@@ -126,18 +121,23 @@ class Picture:
 
     def _drawn(self) -> Group:
         letters = [Text(_letter(it), style="yellow", no_wrap=True, overflow="ellipsis") for it in self._letters]
-        return Group(self._batch_table(), *letters, *(() if self._scene is None else _scene_parts(self._scene)))
+        scene = () if self._scene is None else _scene_parts(self._scene)
+        partitions = 0 if self._scene is None else len(self._scene.ends)
+        room = self.console.size.height - partitions - len(letters) - _ROWS_AROUND
+        batches = list(self._batches)[-max(_BATCHES_AT_LEAST, room) :]
+        return Group(_batch_table(batches), Text(), *letters, *scene)
 
-    def _batch_table(self) -> Table:
-        table = Table(title="batches, as the handler got them", title_justify="left", expand=True)
-        table.add_column("batch", justify="right", no_wrap=True)
-        table.add_column("events", justify="right", no_wrap=True)
-        table.add_column("from", no_wrap=True, overflow="ellipsis", ratio=2)
-        table.add_column("outcome", no_wrap=True, overflow="ellipsis", ratio=5)
-        for it in self._batches:
-            outcome = Text(_outcome(it), style="green" if it.error is None else "red")
-            table.add_row(str(it.number), str(len(it.events)), _topics(it.events), outcome)
-        return table
+
+def _batch_table(batches: Sequence[Invocation]) -> Table:
+    table = Table(title="batches, as the handler got them", title_justify="left", expand=True, box=None)
+    table.add_column("batch", justify="right", no_wrap=True)
+    table.add_column("events", justify="right", no_wrap=True)
+    table.add_column("from", no_wrap=True, overflow="ellipsis", ratio=2)
+    table.add_column("outcome", no_wrap=True, overflow="ellipsis", ratio=5)
+    for it in batches:
+        outcome = Text(_outcome(it), style="green" if it.error is None else "red")
+        table.add_row(str(it.number), str(len(it.events)), _topics(it.events), outcome)
+    return table
 
 
 def view_for(console: Console) -> View:
@@ -148,7 +148,7 @@ def view_for(console: Console) -> View:
 def _partition_table(scene: Scene) -> Table:
     """Every partition: committed, end, how far that is, and what the poller says it is doing there."""
     states = {(it["topic"], it["partition"]): it["state"] for it in (scene.status or {}).get("partitions", ())}
-    table = Table(title="committed offsets, as the broker has them", title_justify="left", expand=True)
+    table = Table(title="committed offsets, as the broker has them", title_justify="left", expand=True, box=None)
     table.add_column("partition", no_wrap=True)
     table.add_column("committed", justify="right", no_wrap=True)
     table.add_column("end", justify="right", no_wrap=True)
@@ -184,11 +184,14 @@ def _letter(letter: GivenUp) -> str:
 
 
 def _topics(events: tuple[Coordinate, ...]) -> str:
-    found = Counter(_partition((topic, partition)) for topic, partition, _ in events)
-    return " ".join(f"{name}:{number}" for name, number in sorted(found.items()))
+    found = Counter(_short(topic) for topic, _, _ in events)
+    return ", ".join(f"{name} {number}" for name, number in sorted(found.items()))
 
 
 def _partition(at: tuple[str, int]) -> str:
     """`MetadataChangeLog_Versioned_v1` 2 is `Versioned-2`."""
-    topic, partition = at
-    return f"{topic.removesuffix('_v1').removeprefix('MetadataChangeLog_')}-{partition}"
+    return f"{_short(at[0])}-{at[1]}"
+
+
+def _short(topic: str) -> str:
+    return topic.removesuffix("_v1").removeprefix("MetadataChangeLog_")

@@ -260,7 +260,7 @@ class KafkaSource:
                 _, high = self._consumer.get_watermark_offsets(KafkaPartition(tp.topic, tp.partition), cached=True)
             except KafkaException:
                 continue
-            if high is not None and high >= 0:
+            if high >= 0:
                 ends[tp] = high
         return ends
 
@@ -320,7 +320,7 @@ class KafkaSource:
         if error.fatal():
             raise Fatal(f"Kafka client: {error.str()}")
         topic, partition = message.topic(), message.partition()
-        if error.code() in OUT_OF_RANGE and topic is not None and partition is not None and partition >= 0:
+        if error.code() in OUT_OF_RANGE and topic is not None and partition is not None:
             self._on_gap(self._tp(topic, partition))
         elif error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART and topic:
             if topic not in self._missing:

@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Any, Literal, NamedTuple, TextIO
 
-from datahub_poller.observe.scrub import Scrubber, one_line
+from datahub_poller.observe.scrub import Scrubber, as_text, one_line
 
 STACK_LIMIT = 32_000
 OWN = "datahub_poller"
@@ -167,7 +167,7 @@ def _message(record: logging.LogRecord) -> str:
     try:
         return record.getMessage()
     except Exception:  # noqa: BLE001 - arguments that do not fit their format: show both
-        return f"{record.msg} {record.args!r}"
+        return f"{as_text(record.msg)} {as_text(record.args)}"
 
 
 def _stack(record: logging.LogRecord) -> str:

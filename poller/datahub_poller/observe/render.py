@@ -1,4 +1,4 @@
-"""The status for a person: fetched from a poller on this machine, and painted as tables.
+"""The status for a person: fetched from a poller on this machine, and laid out as lines.
 
 Reads the JSON that the status port serves, of this version or another: what is missing is left out. Only the
 commands that a person looks at import this.
@@ -10,12 +10,11 @@ import http.client
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple, TextIO
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from datahub_poller.errors import PollerError
@@ -42,7 +41,6 @@ COLUMNS = (
     Column("held", number=True),
     Column("attempts", number=True),
     Column("next try"),
-    Column("reason, last error"),
 )
 
 
@@ -74,21 +72,22 @@ def fetch_status(port: int, timeout: float = 5.0) -> dict[str, Any]:
 
 
 def render(status: Mapping[str, Any], stream: TextIO) -> None:
-    """Paint the status on `stream`: tables on a terminal, else plain lines with nothing cut off."""
+    """Write the status to `stream`, with colour where it is a terminal. No line is cut off or broken."""
     red = bool(status.get("red"))
-    rows = [_row(partition, status.get("at")) for partition in _maps(status.get("partitions"))]
-    if stream.isatty():
-        console = Console(file=stream, highlight=False)
-        console.print(Text(headline(status), style="bold red" if red else "bold green"))
-        for line in details(status):
-            console.print(Text(f"  {line}", style="red" if line.startswith("! ") else ""))
-        if rows:
-            console.print(_table(rows))
+    console = Console(file=stream, highlight=False, markup=False, soft_wrap=True)
+    console.print(Text(headline(status), style="bold red" if red else "bold green"))
+    for line in details(status):
+        console.print(Text(f"  {line}", style="red" if line.startswith("! ") else ""))
+    partitions = _maps(status.get("partitions"))
+    if not partitions:
         return
-    lines = [headline(status), *(f"  {line}" for line in details(status))]
-    if rows:
-        lines += ["", *_plain_table([tuple(column.name for column in COLUMNS), *rows])]
-    stream.write("\n".join(lines) + "\n")
+    heading, *rows = _aligned_rows([_row(partition, status.get("at")) for partition in partitions])
+    console.print()
+    console.print(Text(heading, style="dim"))
+    for row, partition in zip(rows, partitions, strict=True):
+        console.print(Text(row))
+        if why := _why(partition):
+            console.print(Text(f"    {why}", style="yellow"))
 
 
 def headline(status: Mapping[str, Any]) -> str:
@@ -115,10 +114,10 @@ def details(status: Mapping[str, Any]) -> list[str]:
         for wait in _maps(status.get("schemas"))
     ]
     match status.get("breaker"):
-        case {"state": str(state), "in_a_row": in_a_row, "limit": limit}:
+        case {"state": str(state), "in_a_row": in_a_row, "limit": limit} if limit:
             lines.append(f"breaker {_show(state)}: {_show(in_a_row)} letters in a row of {_show(limit)}")
     match status.get("buffer"):
-        case {"bytes": int(held), "limit": int(limit)}:
+        case {"bytes": int(held), "limit": int(limit)} if limit:
             lines.append(f"buffer {held:,} of {limit:,} bytes")
     match status.get("counters"):
         case dict() as counters if counters:
@@ -139,7 +138,6 @@ def _row(partition: Mapping[str, Any], at: object) -> tuple[str, ...]:
     def show(key: str) -> str:
         return _show(partition.get(key))
 
-    texts = [text for key in ("reason", "last_error") if (text := show(key)) not in ("", "-")]
     due = partition.get("next_try_in")
     return (
         f"{show('topic')}-{show('partition')}",
@@ -147,7 +145,6 @@ def _row(partition: Mapping[str, Any], at: object) -> tuple[str, ...]:
         _between(partition.get("since"), at),
         *(show(key) for key in ("settled", "lag", "records", "attempts")),
         f"in {duration(due)}" if isinstance(due, int | float) else "-",
-        "; ".join(dict.fromkeys(texts)),
     )
 
 
@@ -158,18 +155,16 @@ def _between(start: object, end: object) -> str:
         return "-"
 
 
-def _table(rows: Iterable[tuple[str, ...]]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in COLUMNS:
-        table.add_column(column.name, justify="right" if column.number else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    return table
+def _why(partition: Mapping[str, Any]) -> str:
+    texts = (_show(partition.get(key)) for key in ("reason", "last_error"))
+    return "; ".join(dict.fromkeys(text for text in texts if text not in {"", "-"}))
 
 
-def _plain_table(rows: list[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(row[number]) for row in rows) for number in range(len(COLUMNS))]
-    return ["  ".join(map(_aligned, row, COLUMNS, widths)).rstrip() for row in rows]
+def _aligned_rows(rows: list[tuple[str, ...]]) -> list[str]:
+    """The heading and the rows as lines, their cells as wide as the widest of the column."""
+    cells = [tuple(column.name for column in COLUMNS), *rows]
+    widths = [max(len(row[number]) for row in cells) for number in range(len(COLUMNS))]
+    return ["  ".join(map(_aligned, row, COLUMNS, widths)).rstrip() for row in cells]
 
 
 def _aligned(cell: str, column: Column, width: int) -> str:

@@ -16,6 +16,7 @@ from urllib.parse import quote, quote_plus
 MASK = "********"
 TEXT_LIMIT = 8_000
 DEPTH_LIMIT = 6
+LARGEST = 2**63
 SHORT = 4
 """A secret below this length is masked only where it stands by itself: else it would blot out every word."""
 
@@ -57,9 +58,9 @@ class Scrubber:
         match value:
             case None | bool():
                 return value
-            case int() if type(value) is int:
-                shown = self.text(number := _digits(value))
-                return value if shown == number and len(number) < TEXT_LIMIT else shown[:TEXT_LIMIT]
+            case int() if type(value) is int and abs(value) < LARGEST:
+                shown = self.text(str(value))
+                return value if shown == str(value) else shown
             case float() if type(value) is float and math.isfinite(value):
                 return value
             case Mapping() if depth:
@@ -71,7 +72,7 @@ class Scrubber:
 
     def _shown(self, value: Any) -> str:
         # Masked before it is cut: a cut through a secret would leave its first half.
-        text = self.text(_as_text(value))
+        text = self.text(as_text(value))
         if len(text) > TEXT_LIMIT:
             text = f"{text[:TEXT_LIMIT]}... ({len(text) - TEXT_LIMIT} more)"
         return text.encode("utf-8", "backslashreplace").decode()
@@ -96,14 +97,8 @@ def _expression(form: str) -> str:
     return re.escape(form) if len(form) >= SHORT else rf"(?<!\w){re.escape(form)}(?!\w)"
 
 
-def _digits(number: int) -> str:
-    try:
-        return str(number)
-    except ValueError:  # above sys.get_int_max_str_digits()
-        return hex(number)
-
-
-def _as_text(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """`str()` that cannot fail; bytes as the text they probably are."""
     try:
         return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
     except Exception as error:  # noqa: BLE001 - a value whose __str__ fails must not end the line, let alone the loop

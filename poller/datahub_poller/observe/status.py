@@ -112,6 +112,7 @@ def as_document(status: PollerStatus, now: float, wall: float) -> dict[str, Any]
 
     document = {"at": iso(now), **dataclasses.asdict(status)}
     document["started_at"] = iso(status.started_at)
+    document |= {key: list(document[key]) for key in ("reasons", "schemas", "partitions")}
     for part in [*document["partitions"], *document["schemas"]]:
         part["since"] = iso(part["since"])
     return document

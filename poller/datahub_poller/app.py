@@ -1,0 +1,245 @@
+"""The one place where an action file becomes a running poller: every part is made and wired here.
+
+Only what the file needs is imported. Nothing here decides anything about records.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import random
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from datahub_poller import report
+from datahub_poller.batching import Limits
+from datahub_poller.config import ActionFile, consumer_properties
+from datahub_poller.deadletter.file import FileSink
+from datahub_poller.decode.confluent import ConfluentRegistry
+from datahub_poller.decode.glue import GlueRegistry
+from datahub_poller.decode.schemas import Registry, RegistryName, Schemas
+from datahub_poller.dispatch import Dispatch
+from datahub_poller.errors import CannotStart
+from datahub_poller.filters import Filter, compile_filters
+from datahub_poller.intake import EVENT_TYPES_OF, Intake
+from datahub_poller.invoke.python import PythonInvoker
+from datahub_poller.jobs import Jobs
+from datahub_poller.kafka.source import KafkaSource
+from datahub_poller.ledger import Ledger, Settings
+from datahub_poller.loop import LoopSettings, Poller
+from datahub_poller.model import Record, Verdict
+from datahub_poller.observe.logs import log_event
+from datahub_poller.observe.status import Board
+from datahub_poller.policy import Breaker, Policy
+from datahub_poller.results import Results
+from datahub_poller.workers import Done, Mailbox, Workers
+from datahub_poller.works import Invoke, Work
+
+FETCH_THREADS = 4
+LETTER_THREADS = 2
+LOG = logging.getLogger("datahub_poller")
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """Everything of an action that is not the poller itself, each not yet connected."""
+
+    invoker: PythonInvoker
+    sink: FileSink
+    registries: Mapping[RegistryName, Registry]
+    filter: Filter
+    topics: tuple[str, ...]
+
+
+def outside(action: ActionFile) -> Outside:
+    """The handler, the sink and the registries that the file names, and the topics that its filters need."""
+    admitted = compile_filters(action.filters, action.filter)
+    return Outside(
+        invoker=invoker(action),
+        sink=sink(action),
+        registries=registries(action),
+        filter=admitted,
+        topics=topics(action, admitted),
+    )
+
+
+def invoker(action: ActionFile) -> PythonInvoker:
+    """The target."""
+    config = action.handler.config
+    return PythonInvoker(config.function, config.path, config.timeout)
+
+
+def sink(action: ActionFile) -> FileSink:
+    """Where dead letters go."""
+    directory = action.dead_letter.config.directory
+    if directory is not None:
+        return FileSink(directory, action.name, "dead_letter.config.directory")
+    return FileSink(action.options.failed_events_dir, action.name, "options.failed_events_dir")
+
+
+def registries(action: ActionFile) -> dict[RegistryName, Registry]:
+    """The registries to ask, by the framing that names their schemas. Their clients are made at the first question."""
+    connection = action.source.config.connection
+    wanted = action.source.config.schema_registry
+    made: dict[RegistryName, Registry] = {}
+    if wanted.type in ("confluent", "auto"):
+        made["confluent"] = ConfluentRegistry(
+            connection.schema_registry_url, connection.schema_registry_config, wanted.timeout
+        )
+    if wanted.type in ("glue", "auto"):
+        made["glue"] = GlueRegistry(
+            region=wanted.region, endpoint=wanted.endpoint, profile=wanted.profile, timeout=wanted.timeout
+        )
+    return made
+
+
+def topics(action: ActionFile, admitted: Filter) -> tuple[str, ...]:
+    """The topics of which some event may pass the filters, each once."""
+    routes = action.source.config.topic_routes
+    wanted = {
+        topic: None for route, topic in routes.items() if any(admitted.admits(kind) for kind in EVENT_TYPES_OF[route])
+    }
+    return tuple(wanted)
+
+
+def source(action: ActionFile, environ: Mapping[str, str]) -> KafkaSource:
+    """The consumer, not subscribed yet. Raises CannotStart."""
+    properties, warnings = consumer_properties(action, environ)
+    for warning in warnings:
+        log_event(LOG, logging.WARNING, "setting", about=warning)
+    if (callback := properties.get("oauth_cb")) is not None:
+        properties["oauth_cb"] = oauth_callback(callback)
+    return KafkaSource(
+        properties=properties,
+        start_at=action.source.config.start,
+        clock=time.monotonic,
+        wall_ms=lambda: int(time.time() * 1000),
+        logger=logging.getLogger("datahub_poller.kafka"),
+    )
+
+
+def oauth_callback(name: str) -> Callable[[str], tuple[Any, ...]]:
+    """The function that `module:function` names, made to log its own failure, which librdkafka hides."""
+    module, _, attribute = name.partition(":")
+    try:
+        function = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise CannotStart(f"consumer_config.oauth_cb: {name!r} cannot be loaded: {error}") from error
+
+    def callback(config: str) -> tuple[Any, ...]:
+        try:
+            found: tuple[Any, ...] = function(config)
+        except Exception:
+            LOG.exception("oauth_cb failed")
+            raise
+        return found
+
+    return callback
+
+
+class Bench:
+    """The workers' threads and their mailbox: what the loop knows as its desk."""
+
+    def __init__(self, concurrency: int) -> None:
+        self._mailbox = Mailbox()
+        self._handlers = Workers("handler", concurrency, self._mailbox)
+        self._letters = Workers("letters", LETTER_THREADS, self._mailbox)
+        self._fetches = Workers("schemas", FETCH_THREADS, self._mailbox)
+        self.jobs: Jobs | None = None
+
+    def fetch(self, ticket: Any, work: Callable[[], Any]) -> None:
+        """Ask a registry on a thread of its own kind."""
+        self._fetches.submit(ticket, work)
+
+    def start(self, work: Work) -> None:
+        """Hand a work to the workers of its kind."""
+        assert self.jobs is not None
+        if isinstance(work, Invoke):
+            self._handlers.submit(work.flight, self.jobs.invocation(work))
+        else:
+            self._letters.submit(work.flight, self.jobs.letters(work))
+
+    def take(self, timeout: float) -> list[Done]:
+        """What came back."""
+        return self._mailbox.take(timeout)
+
+
+def poller(action: ActionFile, parts: Outside, consumer: KafkaSource, board: Board) -> Poller:
+    """All of it wired, ready to run."""
+    clock = time.monotonic
+    bench = Bench(action.batch.concurrency)
+    schemas = Schemas(parts.registries, bench.fetch)
+    intake = Intake(
+        framing=action.source.config.schema_registry.type,
+        routes={topic: route for route, topic in action.source.config.topic_routes.items()},
+        schemas=schemas,
+        filter=parts.filter,
+        cluster_id=consumer.cluster_id(),
+    )
+
+    def read(record: Record) -> Verdict:
+        return intake.read(record, clock())
+
+    ledger = Ledger(_delivery_settings(action), _breaker(action), read)
+    bench.jobs = Jobs(
+        action=action.name,
+        invoker=parts.invoker,
+        sink=parts.sink,
+        read=read,
+        clock=clock,
+        wall=time.time,
+        timeout=action.handler.config.timeout,
+    )
+
+    def publish(poller: Poller, now: float) -> None:
+        board.publish(report.snapshot(poller, action.name, intake.waiting(), now))
+
+    return Poller(
+        settings=_loop_settings(action, parts.topics),
+        source=consumer,
+        intake=intake,
+        ledger=ledger,
+        dispatch=Dispatch(ledger, new_id=lambda: secrets.token_hex(8)),
+        results=Results(ledger, chance=random.random),
+        desk=bench,
+        clock=clock,
+        publish=publish,
+        beat=board.beat,
+        logger=LOG,
+    )
+
+
+def _breaker(action: ActionFile) -> Breaker:
+    breaker = action.dead_letter.breaker
+    return Breaker(breaker.in_a_row, breaker.pause)
+
+
+def _delivery_settings(action: ActionFile) -> Settings:
+    retry, batch = action.retry, action.batch
+    return Settings(
+        policy=Policy(
+            attempts=retry.attempts,
+            backoff=retry.backoff,
+            max_backoff=retry.max_backoff,
+            bisect=retry.bisect,
+            order=batch.order,
+        ),
+        limits=Limits(batch.size, batch.window, batch.bytes),
+        concurrency=batch.concurrency,
+        buffer=action.source.config.buffer,
+        throw=action.options.failure_mode == "THROW",
+        timeout=action.handler.config.timeout,
+    )
+
+
+def _loop_settings(action: ActionFile, wanted: Iterable[str]) -> LoopSettings:
+    return LoopSettings(
+        topics=tuple(wanted),
+        commit_interval=action.source.config.commit_interval,
+        revoke_wait=action.revoke_wait,
+        shutdown=action.shutdown.deadline,
+        on_gap=action.source.config.on_gap,
+    )

@@ -1,0 +1,135 @@
+"""The librdkafka properties that an action's consumer runs with, and where each comes from.
+
+From the lowest to the highest: our defaults, `KAFKA_PROPERTIES_*` variables, `consumer_config`; above all stand
+the properties that the poller keeps for itself. Must not import the Kafka client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from datahub_poller.config.librdkafka import (
+    CALLBACK,
+    JAVA_ONLY,
+    KNOWN,
+    OWNED,
+    REFUSED_UNDER_CONSUMER_PROTOCOL,
+    property_text,
+    whole,
+)
+from datahub_poller.config.models import ActionFile
+
+VARIABLE_PREFIX = "KAFKA_PROPERTIES_"
+VARIABLES_SWITCH = "DATAHUB_ACTIONS_KAFKA_ENV_PROPERTIES_ENABLED"
+
+DEFAULTS: Mapping[str, str] = {
+    "client.id": "datahub-poller",
+    "partition.assignment.strategy": "range,roundrobin",
+    # A bounded queue without the short back-off costs two thirds of the speed: librdkafka waits a second when full.
+    "queued.max.messages.kbytes": "16384",
+    "fetch.queue.backoff.ms": "10",
+    "topic.metadata.refresh.interval.ms": "10000",
+    "allow.auto.create.topics": "false",
+}
+FORCED: Mapping[str, str] = {
+    "enable.auto.commit": "false",
+    "enable.auto.offset.store": "false",
+    "auto.offset.reset": "error",
+    "enable.partition.eof": "false",
+}
+SAME: Mapping[str, str] = {
+    "sasl.mechanism": "sasl.mechanisms",
+    "sasl.mechanisms": "sasl.mechanism",
+    "bootstrap.servers": "metadata.broker.list",
+    "metadata.broker.list": "bootstrap.servers",
+    "fetch.message.max.bytes": "max.partition.fetch.bytes",
+    "max.partition.fetch.bytes": "fetch.message.max.bytes",
+}
+"""Properties that librdkafka knows by two names."""
+
+SESSION_TIMEOUT = 45_000
+MAX_POLL_INTERVAL = 300_000
+"""librdkafka's own defaults, in milliseconds. DataHub's 10 s would expel a member during every slow call."""
+
+_JAVA_PREFIXES = ("ssl.keystore", "ssl.truststore", "kafkastore.", "basic.auth.", "schema.registry.")
+_SILENT = OWNED | {"group.id", "partition.assignment.strategy"}
+
+
+def consumer_properties(action: ActionFile, environ: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
+    """The effective properties, as texts (`oauth_cb` still as `module:function`), and warnings."""
+    given = action.source.config.connection.consumer_config
+    settled = {key: property_text(value) for key, value in given.items() if key not in OWNED}
+    from_environ, warnings = environ_properties(environ, settled)
+    properties = {
+        **DEFAULTS,
+        "group.id": action.name,
+        "bootstrap.servers": action.source.config.connection.bootstrap,
+        **from_environ,
+        **settled,
+        **FORCED,
+    }
+    if "metadata.broker.list" in properties:  # librdkafka's other name for it
+        properties["bootstrap.servers"] = properties.pop("metadata.broker.list")
+    if properties.get("group.protocol", "").lower() == "consumer":
+        for key in sorted(REFUSED_UNDER_CONSUMER_PROTOCOL.intersection(properties)):
+            del properties[key]
+            if key in from_environ:
+                warnings.append(f"{_variable(key)} is left out: group.protocol consumer refuses {key}")
+    return properties, warnings
+
+
+def environ_properties(environ: Mapping[str, str], given: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """Properties from `KAFKA_PROPERTIES_*` variables that `given` does not have, and warnings on those left out."""
+    if environ.get(VARIABLES_SWITCH, "true").strip().lower() in {"false", "0", "no", "off"}:
+        return {}, []
+    taken: dict[str, str] = {}
+    warnings = []
+    for variable, value in sorted(environ.items()):
+        key = property_name(variable)
+        if key is None or not value.strip() or key in given or SAME.get(key) in given:
+            continue
+        reason = _left_out(key, value)
+        if reason is None:
+            taken[key] = value.strip()
+        elif reason:
+            warnings.append(f"{variable} is left out: {reason}")
+    return taken, warnings
+
+
+def property_name(variable: str) -> str | None:
+    """The property that an environment variable sets, if it is one of those."""
+    if not variable.startswith(VARIABLE_PREFIX) or variable == VARIABLE_PREFIX:
+        return None
+    name = variable.removeprefix(VARIABLE_PREFIX).lower()
+    return name if name == "oauth_cb" else name.replace("_", ".")
+
+
+def _left_out(key: str, value: str) -> str | None:
+    """Why a property from the environment is not taken; an empty text: no need to speak of it; `None`: it is taken.
+
+    The variables are often shared with Java services, so what only Java knows is no mistake.
+    """
+    if key in JAVA_ONLY or key.startswith(_JAVA_PREFIXES):
+        return f"{key} is a property of Java clients" if key in JAVA_ONLY else ""
+    if key in _SILENT:
+        return f"{key} is not taken from the environment"
+    if key.endswith("_cb") and not (key == "oauth_cb" and CALLBACK.fullmatch(value.strip())):
+        return f"{key} must be module:function" if key == "oauth_cb" else f"{key} cannot be set"
+    if key.endswith((".ms", ".bytes")) and key in KNOWN and whole(value) is None:
+        return f"{key} must be a whole number"
+    if key not in KNOWN and get_close_matches(key, KNOWN, n=1, cutoff=0.85):
+        return f"{key} is not a librdkafka property"
+    return None
+
+
+def _variable(key: str) -> str:
+    return VARIABLE_PREFIX + key.upper().replace(".", "_")
+
+
+def timing(properties: Mapping[str, Any]) -> tuple[int, int]:
+    """Session timeout and longest poll interval of these properties, in milliseconds."""
+    session = whole(properties.get("session.timeout.ms", SESSION_TIMEOUT))
+    poll = whole(properties.get("max.poll.interval.ms", MAX_POLL_INTERVAL))
+    return SESSION_TIMEOUT if session is None else session, MAX_POLL_INTERVAL if poll is None else poll

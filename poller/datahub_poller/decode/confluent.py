@@ -1,0 +1,151 @@
+"""Writer schemas from a Confluent-compatible registry, DataHub's own in GMS among them.
+
+Uses Confluent's client for its configuration, TLS and authentication, and for nothing else: no deserializer, no
+retries and no cache of the client's, which `schemas` has better. The client is imported at the first question.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote
+
+from datahub_poller.decode.reader import FetchedSchema
+from datahub_poller.errors import Poison, SchemaNotFound, Transient
+from datahub_poller.model import SchemaKey
+
+if TYPE_CHECKING:
+    from confluent_kafka.schema_registry import Schema, SchemaReference, SchemaRegistryClient
+
+REFERENCES_LIMIT: Final = 100
+_SECRET_KEYS: Final = ("basic.auth.user.info", "bearer.auth.token", "bearer.auth.client.secret", "ssl.key.password")
+_REFUSALS: Final = frozenset({401, 403})
+_NOT_FOUND: Final = 404
+_SHORTEST_SECRET: Final = 3
+
+
+class ConfluentRegistry:
+    """`config` is DataHub's `schema_registry_config`: the client's own keys. `timeout` is in seconds, per request."""
+
+    def __init__(self, url: str, config: Mapping[str, Any], timeout: float = 5.0) -> None:
+        self._config = {"timeout": timeout, "max.retries": 0, **config, "url": url}
+        self._place = "the schema registry " + ", ".join(map(_without_credentials, url.split(",")))
+        self._secrets = sorted(_secrets(url, config), key=len, reverse=True)
+        self._lock = threading.Lock()
+        self._made: SchemaRegistryClient | None = None
+
+    def __repr__(self) -> str:
+        return f"ConfluentRegistry({self._place})"
+
+    def fetch(self, key: SchemaKey) -> FetchedSchema:
+        """One request, and one more for each reference. Raises SchemaNotFound, Transient, Poison."""
+        return self._guarded(int(key.id))
+
+    def ask_again(self, key: SchemaKey) -> FetchedSchema:
+        """The same: the client's cache is emptied before every question."""
+        return self._guarded(int(key.id))
+
+    def reach(self) -> str:
+        """Ask for id 0, which DataHub's registry has and others do not. Raises Transient."""
+        try:
+            self._guarded(0)
+        except (SchemaNotFound, Poison):
+            return f"{self._place} answers"
+        return f"{self._place} answers, and has schema id 0"
+
+    def _guarded(self, schema_id: int) -> FetchedSchema:
+        """Whatever the client raises for a question becomes one of our kinds, without secrets in it."""
+        client = self._client()
+        try:
+            return self._fetched(client, schema_id)
+        except (SchemaNotFound, Transient, Poison):
+            raise
+        except (ValueError, TypeError, AttributeError, KeyError) as error:
+            raise self._away("answers, but not as a schema registry does", error) from None
+        except Exception as error:  # noqa: BLE001 - the client lets the errors of its HTTP library through
+            raise self._away("gives no answer", error) from None
+
+    def _fetched(self, client: SchemaRegistryClient, schema_id: int) -> FetchedSchema:
+        from confluent_kafka.schema_registry.error import SchemaRegistryError  # noqa: PLC0415 - slow, and only now
+
+        client.clear_caches()  # type: ignore[no-untyped-call]  # the client's method has no annotations
+        try:
+            schema = client.get_schema(schema_id)
+        except SchemaRegistryError as error:
+            if error.http_status_code == _NOT_FOUND:
+                raise SchemaNotFound(f"{self._place} has no schema id {schema_id}") from None
+            raise self._refused(error) from None
+        text = self._avro(schema)
+        try:
+            return FetchedSchema(text, tuple(self._referenced(client, schema, set())))
+        except SchemaRegistryError as error:  # not found here is the registry's inconsistency, not the record's
+            raise self._refused(error) from None
+
+    def _referenced(
+        self, client: SchemaRegistryClient, schema: Schema, seen: set[tuple[str | None, int | None]]
+    ) -> Iterator[str]:
+        """The texts that a schema refers to, each once, what they refer to themselves first."""
+        for reference in schema.references or ():
+            name = (reference.subject, reference.version)
+            if name in seen:
+                continue
+            seen.add(name)
+            if len(seen) > REFERENCES_LIMIT:
+                raise Poison("unusable_schema", f"the writer schema has more than {REFERENCES_LIMIT} references")
+            found = self._version(client, reference)
+            yield from self._referenced(client, found, seen)
+            yield self._avro(found)
+
+    def _version(self, client: SchemaRegistryClient, reference: SchemaReference) -> Schema:
+        if reference.subject is None or reference.version is None:
+            raise Transient(f"{self._place} answers with a reference to nothing")
+        return client.get_version(reference.subject, reference.version, deleted=True).schema
+
+    def _avro(self, schema: Schema) -> str:
+        if schema.schema_type not in (None, "AVRO"):
+            raise Poison("unusable_schema", f"the writer schema is {schema.schema_type}, not Avro")
+        if not isinstance(schema.schema_str, str):
+            raise Transient(f"{self._place} answers without a schema: is it a schema registry?")
+        return schema.schema_str
+
+    def _refused(self, error: Any) -> Transient:
+        status = error.http_status_code
+        remedy = ": see `schema_registry_config` (basic.auth.user.info, bearer.auth.*)" if status in _REFUSALS else ""
+        return Transient(self._masked(f"{self._place} answers HTTP {status}{remedy}: {error.error_message}"))
+
+    def _away(self, what: str, error: Exception) -> Transient:
+        return Transient(f"{self._place} {what}: {type(error).__name__}: {self._masked(str(error))}")
+
+    def _masked(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, "********")
+        return text
+
+    def _client(self) -> SchemaRegistryClient:
+        from confluent_kafka.schema_registry import SchemaRegistryClient  # noqa: PLC0415 - slow, and only now
+
+        with self._lock:
+            if self._made is None:
+                try:
+                    self._made = SchemaRegistryClient(self._config)
+                except Exception as error:  # noqa: BLE001 - a wrong key, a file that is not there, broken TLS
+                    what = "cannot be asked: see `schema_registry_url` and `schema_registry_config`"
+                    raise self._away(what, error) from None
+            return self._made
+
+
+def _without_credentials(url: str) -> str:
+    before, at, after = url.strip().rpartition("@")
+    return f"{before.partition('//')[0]}//{after}" if at else after
+
+
+def _secrets(url: str, config: Mapping[str, Any]) -> Iterator[str]:
+    """Every form in which a password could stand in an error's text."""
+    given = [str(config[key]) for key in _SECRET_KEYS if config.get(key)]
+    given += [each.partition("//")[2].partition("/")[0].rpartition("@")[0] for each in url.split(",")]
+    for secret in given:
+        for form in (secret, secret.partition(":")[2]):
+            for text in (form, unquote(form)):
+                if len(text) >= _SHORTEST_SECRET:
+                    yield text

@@ -1,0 +1,125 @@
+"""Writer schemas from the AWS Glue Schema Registry.
+
+Uses the registry library's client and boto3 for one question, a schema version by its UUID: no deserializer, no
+cache. Both are imported at the first question. A version that is being deleted is still handed out, since records
+written with it may still be in the log.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import uuid
+from typing import TYPE_CHECKING, Any, Final
+
+from datahub_poller.decode.reader import FetchedSchema
+from datahub_poller.errors import Poison, SchemaNotFound, Transient
+from datahub_poller.model import SchemaKey
+
+if TYPE_CHECKING:
+    from aws_schema_registry.schema import SchemaVersion
+
+_NOBODY: Final = SchemaKey("glue", str(uuid.UUID(int=0)))
+_CREDENTIALS: Final = frozenset({"NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "NoRegionError"})
+
+
+class GlueRegistry:
+    """`timeout` is in seconds, for connecting and for reading each. Without a region the AWS environment's is taken."""
+
+    def __init__(
+        self,
+        region: str | None = None,
+        endpoint: str | None = None,
+        profile: str | None = None,
+        timeout: float = 5.0,
+    ) -> None:
+        self._region = region
+        self._endpoint = endpoint
+        self._profile = profile
+        self._timeout = timeout
+        self._place = "the AWS Glue schema registry" + (f" at {endpoint}" if endpoint else "")
+        self._lock = threading.Lock()
+        self._made: Any = None
+
+    def __repr__(self) -> str:
+        return f"GlueRegistry({self._place})"
+
+    def fetch(self, key: SchemaKey) -> FetchedSchema:
+        """One request, two for a version that is being deleted. Raises SchemaNotFound, Transient, Poison."""
+        try:
+            return self._fetched(uuid.UUID(str(key.id)))
+        except (SchemaNotFound, Transient, Poison):
+            raise
+        except Exception as error:  # noqa: BLE001 - botocore's kinds have no common root with the library's
+            raise self._reason(error) from None
+
+    def ask_again(self, key: SchemaKey) -> FetchedSchema:
+        """The same: nothing is remembered."""
+        return self.fetch(key)
+
+    def reach(self) -> str:
+        """Ask for a version that nobody has. Raises Transient."""
+        with contextlib.suppress(SchemaNotFound, Poison):
+            self.fetch(_NOBODY)
+        return f"{self._place} answers"
+
+    def _fetched(self, version: uuid.UUID) -> FetchedSchema:
+        from aws_schema_registry import SchemaRegistryClient  # noqa: PLC0415 - slow, and only now
+        from aws_schema_registry.exception import SchemaRegistryException  # noqa: PLC0415 - as above
+
+        glue = self._client()
+        try:
+            found: SchemaVersion = SchemaRegistryClient(glue).get_schema_version(version)
+        except SchemaRegistryException as error:
+            if error.__cause__ is None:
+                return self._unavailable(glue, version)
+            if _code(error.__cause__) == "EntityNotFoundException":
+                raise SchemaNotFound(f"{self._place} has no schema version {version}") from None
+            raise self._reason(error.__cause__) from None
+        return _avro(found.data_format, found.definition)
+
+    def _unavailable(self, glue: Any, version: uuid.UUID) -> FetchedSchema:
+        """The library refuses every status but AVAILABLE, without a cause."""
+        found = glue.get_schema_version(SchemaVersionId=str(version))
+        status = found.get("Status")
+        if status not in ("DELETING", "AVAILABLE"):
+            raise Transient(f"{self._place} has schema version {version} as {status}")
+        return _avro(found["DataFormat"], found["SchemaDefinition"])
+
+    def _reason(self, error: BaseException) -> Transient:
+        code = _code(error)
+        remedy = ": see the AWS credentials, region and profile" if code in _CREDENTIALS else ""
+        if code in ("AccessDeniedException", "UnrecognizedClientException", "ExpiredTokenException"):
+            remedy = ": the role needs glue:GetSchemaVersion on all schemas, and valid credentials"
+        return Transient(f"{self._place} cannot be asked ({code}){remedy}: {error}")
+
+    def _client(self) -> Any:
+        """Calls of a client are safe from several threads, making one is not."""
+        import boto3  # noqa: PLC0415 - slow, and only now
+        from botocore.config import Config  # noqa: PLC0415 - as above
+
+        with self._lock:
+            if self._made is None:
+                config = Config(
+                    connect_timeout=self._timeout,
+                    read_timeout=self._timeout,
+                    retries={"mode": "standard", "total_max_attempts": 1},
+                )
+                session = boto3.Session(profile_name=self._profile)
+                self._made = session.client(
+                    "glue", region_name=self._region, endpoint_url=self._endpoint, config=config
+                )
+            return self._made
+
+
+def _avro(data_format: str, definition: str) -> FetchedSchema:
+    if data_format != "AVRO":
+        raise Poison("unusable_schema", f"the writer schema is {data_format}, not Avro")
+    return FetchedSchema(definition)
+
+
+def _code(error: BaseException) -> str:
+    """AWS's name for what went wrong, or else the exception's."""
+    response = getattr(error, "response", None)
+    code = response.get("Error", {}).get("Code") if isinstance(response, dict) else None
+    return str(code) if code else type(error).__name__

@@ -1,0 +1,122 @@
+"""One poller as a process: the main thread has the signals and the deadline, the poll thread has the rest.
+
+Exit codes: 0 stopped in order, 1 failed while running, 3 could not start.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Mapping
+from types import FrameType
+
+from datahub_poller import __version__, app
+from datahub_poller.config import ActionFile
+from datahub_poller.errors import CannotStart, Fatal
+from datahub_poller.loop import Poller
+from datahub_poller.observe.logs import log_event
+from datahub_poller.observe.server import StatusServer
+from datahub_poller.observe.status import Board, PollerStatus
+
+STOPPED, FAILED, NOT_STARTED = 0, 1, 3
+GRACE = 1.0
+"""Seconds past the deadline after which the process ends, whatever still blocks."""
+LOG = logging.getLogger("datahub_poller")
+
+
+class Service:
+    """Runs an action until a signal, a halt or something fatal."""
+
+    def __init__(self, action: ActionFile, environ: Mapping[str, str], status_port: int | None) -> None:
+        self._action = action
+        self._environ = environ
+        self._status_port = status_port
+        self._board = Board()
+        self._poller: Poller | None = None
+        self._code = FAILED
+        self._signals = 0
+        self._deadline: float | None = None
+        self._ended = threading.Event()
+
+    def run(self) -> int:
+        """The exit code. Raises CannotStart for what is wrong before a thread is started."""
+        for warning in self._action.warnings:
+            log_event(LOG, logging.WARNING, "action file", about=warning)
+        parts = app.outside(self._action)
+        parts.invoker.load()
+        parts.sink.check()
+        self._open_status()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        threading.Thread(target=self._body, args=(parts,), name="poll", daemon=True).start()
+        while not self._ended.wait(0.2):
+            if self._deadline is not None and time.monotonic() > self._deadline + GRACE:
+                log_event(LOG, logging.WARNING, "deadline passed: ending with calls or a commit unfinished")
+                self._end_now(STOPPED)
+        self._end_after(self._deadline)
+        return self._code
+
+    def _open_status(self) -> None:
+        self._board.beat(time.monotonic())
+        self._board.publish(PollerStatus(self._action.name, __version__, "starting", started_at=time.monotonic()))
+        if self._status_port is not None:
+            port = StatusServer(self._board, self._status_port).start()
+            log_event(LOG, logging.INFO, "status is served", url=f"http://127.0.0.1:{port}/status")
+
+    def _on_signal(self, number: int, _: FrameType | None) -> None:
+        self._signals += 1
+        if self._signals > 1:
+            self._end_now(FAILED)
+        self._deadline = time.monotonic() + self._action.shutdown.deadline
+        log_event(LOG, logging.INFO, "signal received", signal=signal.Signals(number).name)
+        if self._poller is not None:
+            self._poller.stop(self._deadline)
+
+    # -- the poll thread
+
+    def _body(self, parts: app.Outside) -> None:
+        try:
+            self._code = self._start_and_run(parts)
+        except CannotStart as error:
+            log_event(LOG, logging.ERROR, "could not start", reason=str(error))
+            self._code = NOT_STARTED
+        except Fatal as error:
+            log_event(LOG, logging.ERROR, "failed", reason=str(error))
+            self._code = FAILED
+        except BaseException as error:  # noqa: BLE001 - a fault of our own must end the process, not only its thread
+            log_event(LOG, logging.CRITICAL, "failed for a reason of its own", exc_info=error)
+            self._code = FAILED
+        finally:
+            self._ended.set()
+
+    def _start_and_run(self, parts: app.Outside) -> int:
+        if not parts.topics:
+            raise CannotStart("filters: no event of any topic passes them; there is nothing to consume")
+        consumer = app.source(self._action, self._environ)
+        connection = self._action.source.config.connection
+        for topic in sorted(consumer.reach(parts.topics, connection.client_timeout_seconds)):
+            log_event(LOG, logging.WARNING, "topic does not exist yet: waiting for it", topic=topic)
+        self._poller = app.poller(self._action, parts, consumer, self._board)
+        log_event(LOG, logging.INFO, "started", action=self._action.name, topics=list(parts.topics))
+        if self._deadline is not None:
+            self._poller.stop(self._deadline)
+        self._poller.run()
+        halted = self._poller.ledger.halt is not None
+        log_event(LOG, logging.INFO, "stopped", counters=dict(self._poller.ledger.counters))
+        return FAILED if halted else STOPPED
+
+    # -- ending
+
+    def _end_now(self, code: int) -> None:
+        logging.shutdown()
+        os._exit(code)
+
+    def _end_after(self, deadline: float | None) -> None:
+        # A thread of the user's own that is no daemon would keep the process for ever.
+        left = GRACE if deadline is None else max(GRACE, deadline - time.monotonic())
+        timer = threading.Timer(left, self._end_now, args=(self._code,))
+        timer.daemon = True
+        timer.start()
