@@ -30,9 +30,20 @@ SCHEMA_NAMES = ("MetadataChangeLog", "PlatformEvent")
 NOW_MS = 1_772_000_000_000
 
 _WORDS = (
-    "order customer payment invoice shipment session product price region country device campaign account ledger "
-    'größe 売上 données naïve 🙂 quote" back\\slash tab\there'
-).split(" ")
+    "order",
+    "customer",
+    "invoice",
+    "session",
+    "price",
+    "country",
+    "größe",
+    "売上",
+    "naïve",
+    "🙂",
+    'a"b',
+    "a\\b",
+    "a\tb",
+)
 _PLATFORMS = ("snowflake", "bigquery", "hive", "kafka", "postgres")
 _ENTITY_TYPES = ("dataset", "chart", "dashboard", "dataFlow", "dataJob", "container", "domain", "glossaryTerm")
 

@@ -82,6 +82,8 @@ def folded(action: ActionFile, environ: Mapping[str, str]) -> ActionFile:
         region = environ.get("AWS_REGION", "").strip() or environ.get("AWS_DEFAULT_REGION", "").strip()
         if region:
             changes[(*_CONFIG, "schema_registry", "region")] = region
+    if action.retry.backoff > action.retry.max_backoff and not is_given(action, ("retry", "max_backoff")):
+        changes["retry", "max_backoff"] = action.retry.backoff
     for path, value in changes.items():
         action = changed(action, path, value)
     return action

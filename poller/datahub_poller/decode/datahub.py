@@ -28,7 +28,7 @@ _TYPES_BY_NAME: Final[Mapping[str, EventType]] = {
 _PLAIN: Final = frozenset({str, int, bool, type(None)})
 
 
-class _Unfit(Exception):  # noqa: N818 - never leaves this module
+class _Unfit(Exception):
     """A value that does not fit; `path` grows on the way out."""
 
     def __init__(self, kind: str, path: str, why: str) -> None:
@@ -90,6 +90,15 @@ def _texts(value: Any) -> dict[str, str]:
     return value
 
 
+def _untagged(tag: str, shape: Shape) -> Shape:
+    """DataHub also reads an optional value in Avro's own JSON, where the type's name stands around it."""
+
+    def take(value: Any) -> Any:
+        return shape(value[tag] if type(value) is dict and value.keys() == {tag} else value)
+
+    return take
+
+
 def _record(*fields: Field) -> Callable[[Any], dict[str, Any]]:
     def take(value: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
@@ -112,11 +121,13 @@ def _record(*fields: Field) -> Callable[[Any], dict[str, Any]]:
     return take
 
 
+_OPTIONAL_TEXT = _untagged("string", _text)
+_OPTIONAL_TEXTS = _untagged("map", _texts)
 _AUDIT_STAMP = _record(
     Field("time", _whole, required=True),
     Field("actor", _text, required=True),
-    Field("impersonator", _text),
-    Field("message", _text),
+    Field("impersonator", _OPTIONAL_TEXT),
+    Field("message", _OPTIONAL_TEXT),
 )
 _AUDIT_HEADER = _record(
     Field("time", _whole, required=True),
@@ -164,7 +175,7 @@ _ENTITY_CHANGE = _record(
     Field("entityUrn", _text, required=True),
     Field("category", _text, required=True),
     Field("operation", _text, required=True),
-    Field("modifier", _text),
+    Field("modifier", _OPTIONAL_TEXT),
     Field("auditStamp", _AUDIT_STAMP, required=True),
     Field("version", _whole, required=True),
 )
@@ -174,9 +185,9 @@ _RELATIONSHIP_CHANGE = _record(
     Field("destinationUrn", _text, required=True),
     Field("operation", _text, required=True),
     Field("relationshipType", _text, required=True),
-    Field("lifecycleOwner", _text),
-    Field("via", _text),
-    Field("properties", _texts),
+    Field("lifecycleOwner", _OPTIONAL_TEXT),
+    Field("via", _OPTIONAL_TEXT),
+    Field("properties", _OPTIONAL_TEXTS),
     Field("auditStamp", _AUDIT_STAMP, required=True),
 )
 

@@ -97,10 +97,10 @@ class KafkaSource:
             seen = f" ({self._trouble})" if self._trouble else ""
             raise CannotStart(f"no broker answers: {why}{seen}")
 
-    def cluster_id(self) -> str:
-        """The cluster's id, asked for; `unknown` where it gives none."""
+    def cluster_id(self, topic: str) -> str:
+        """The cluster's id, asked for beside a topic that may be described; `unknown` where it gives none."""
         try:
-            found = self._consumer.list_topics(timeout=ASK_SECONDS)
+            found = self._consumer.list_topics(topic, timeout=ASK_SECONDS)
         except KafkaException:
             return "unknown"
         return found.cluster_id if found.cluster_id is not None else "unknown"
