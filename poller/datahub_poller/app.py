@@ -5,7 +5,6 @@ Only what the file needs is imported. Nothing here decides anything about record
 
 from __future__ import annotations
 
-import importlib
 import logging
 import random
 import secrets
@@ -22,11 +21,11 @@ from datahub_poller.decode.confluent import ConfluentRegistry
 from datahub_poller.decode.glue import GlueRegistry
 from datahub_poller.decode.schemas import Registry, RegistryName, Schemas
 from datahub_poller.dispatch import Dispatch
-from datahub_poller.errors import CannotStart
 from datahub_poller.filters import Filter, compile_filters
 from datahub_poller.intake import EVENT_TYPES_OF, Intake
 from datahub_poller.invoke.python import PythonInvoker
 from datahub_poller.jobs import Jobs
+from datahub_poller.kafka.oauth import TokenSource
 from datahub_poller.kafka.source import KafkaSource
 from datahub_poller.ledger import Ledger, Settings
 from datahub_poller.loop import LoopSettings, Poller
@@ -111,7 +110,7 @@ def source(action: ActionFile, environ: Mapping[str, str]) -> KafkaSource:
     for warning in warnings:
         log_event(LOG, logging.WARNING, "setting", about=warning)
     if (callback := properties.get("oauth_cb")) is not None:
-        properties["oauth_cb"] = oauth_callback(callback)
+        properties["oauth_cb"] = TokenSource(callback, str(properties.get("sasl.oauthbearer.config", "")))
     return KafkaSource(
         properties=properties,
         start_at=action.source.config.start,
@@ -119,25 +118,6 @@ def source(action: ActionFile, environ: Mapping[str, str]) -> KafkaSource:
         wall_ms=lambda: int(time.time() * 1000),
         logger=logging.getLogger("datahub_poller.kafka"),
     )
-
-
-def oauth_callback(name: str) -> Callable[[str], tuple[Any, ...]]:
-    """The function that `module:function` names, made to log its own failure, which librdkafka hides."""
-    module, _, attribute = name.partition(":")
-    try:
-        function = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise CannotStart(f"consumer_config.oauth_cb: {name!r} cannot be loaded: {error}") from error
-
-    def callback(config: str) -> tuple[Any, ...]:
-        try:
-            found: tuple[Any, ...] = function(config)
-        except Exception:
-            LOG.exception("oauth_cb failed")
-            raise
-        return found
-
-    return callback
 
 
 class Bench:

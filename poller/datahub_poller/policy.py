@@ -44,9 +44,12 @@ class Policy:
     bisect: bool = True
     order: Literal["failed_only", "strict"] = "failed_only"
 
-    def after_failure(self, size: int, attempts: int, splitting: bool, chance: float) -> Decision:
-        """`attempts` are those used up, this one included; `chance` is in [0, 1)."""
-        if not splitting and attempts < self.attempts:
+    def after_failure(self, size: int, attempts: int, splitting: bool, shared: bool, chance: float) -> Decision:
+        """`attempts` are those used up, this one included; `chance` is in [0, 1).
+
+        A piece that failed in company (`shared`) of other partitions' records is tried by itself at least once.
+        """
+        if shared or (not splitting and attempts < self.attempts):
             return Retry(self.delay(attempts, chance))
         if self.bisect and size > 1:
             return Split()

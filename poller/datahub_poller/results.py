@@ -94,8 +94,9 @@ class Results:
         self._ledger.counters["events_failed"] += len(piece.entries)
         offsets = (piece.entries[0].offset, piece.entries[-1].offset)
         fields: dict[str, Any] = {"batch_id": work.batch_id, "first": offsets[0], "last": offsets[1]}
+        shared = len(work.shares) > 1
         match self._ledger.settings.policy.after_failure(
-            len(piece.entries), piece.attempts, piece.splitting, self._chance()
+            len(piece.entries), piece.attempts, piece.splitting, shared, self._chance()
         ):
             case Retry(delay=delay):
                 piece.due = now + delay

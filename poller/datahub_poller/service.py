@@ -74,6 +74,9 @@ class Service:
         log_event(LOG, logging.INFO, "signal received", signal=signal.Signals(number).name)
         if self._poller is not None:
             self._poller.stop(self._deadline)
+        else:  # nothing was begun: there is no call to wait for and no group to leave
+            self._code = STOPPED
+            self._ended.set()
 
     # -- the poll thread
 
@@ -100,9 +103,9 @@ class Service:
         for topic in sorted(consumer.reach(parts.topics, connection.client_timeout_seconds)):
             log_event(LOG, logging.WARNING, "topic does not exist yet: waiting for it", topic=topic)
         self._poller = app.poller(self._action, parts, consumer, self._board)
-        log_event(LOG, logging.INFO, "started", action=self._action.name, topics=list(parts.topics))
         if self._deadline is not None:
-            self._poller.stop(self._deadline)
+            return STOPPED
+        log_event(LOG, logging.INFO, "started", action=self._action.name, topics=list(parts.topics))
         self._poller.run()
         halted = self._poller.ledger.halt is not None
         log_event(LOG, logging.INFO, "stopped", counters=dict(self._poller.ledger.counters))

@@ -163,7 +163,9 @@ class KafkaBed(_Clients):
         super().__init__(bootstrap)
 
     def create_topic(self, name: str, partitions: int = 1) -> None:
-        self._admin.create_topics([NewTopic(name, partitions)])[name].result(PATIENCE)
+        # Kept for ever: a record's time is the test's business, and an old one would make it go at once.
+        topic = NewTopic(name, partitions, config={"retention.ms": "-1"})
+        self._admin.create_topics([topic])[name].result(PATIENCE)
         self._wait_for_leaders(name, partitions)
 
     def add_partitions(self, name: str, total: int) -> None:
@@ -180,7 +182,8 @@ class KafkaBed(_Clients):
 
     def _wait_for_leaders(self, topic: str, partitions: int) -> None:
         def led() -> bool:
-            described = self._admin.list_topics(topic, timeout=REQUEST).topics[topic].partitions
+            # Asked by the producer, which goes by what it knows of a topic.
+            described = self._producer.list_topics(topic, timeout=REQUEST).topics[topic].partitions
             return len(described) == partitions and all(p.error is None and p.leader > 0 for p in described.values())
 
         eventually(led, f"{topic} has no leaders for {partitions} partitions")

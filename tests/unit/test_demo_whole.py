@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import pytest
 from confluent_kafka import Consumer
@@ -59,9 +60,9 @@ def test_keep_leaves_a_broker_and_registries_that_a_poller_of_ones_own_can_use(t
             time.sleep(0.1)
         time.sleep(0.3)  # the lines that follow
         said = output.read_text()
-        consumer = Consumer({"bootstrap.servers": re.search(r"Kafka +(\S+)", said)[1], "group.id": "x"})
-        assert "PlatformEvent_v1" in consumer.list_topics(timeout=5).topics
-        consumer.close()
+        consumer = Consumer({"bootstrap.servers": re.search(r"  Kafka +(\S+:\d+)", said)[1], "group.id": "x"})
+        with closing(consumer):
+            assert "PlatformEvent_v1" in consumer.list_topics(timeout=5).topics
         exported = dict(it.split("=") for it in re.search(r"export (.*)", said)[1].split())
         (check,) = re.findall(r"  datahub-poller (check .*)", said)
         checked = command(*shlex.split(check), **exported)

@@ -28,10 +28,10 @@ _QUOTING_HINT = "A value that begins with one of * & ! % @ ` or holds ': ' must 
 def read(path: Path) -> str:
     """The file's text. Raises `Wrong`."""
     try:
-        if path.is_dir():
-            raise Wrong("is a directory", "Give the action file itself")
         with path.open("rb") as file:
             data = file.read(MAX_FILE + 1)
+    except IsADirectoryError:
+        raise Wrong("is a directory", "Give the action file itself") from None
     except FileNotFoundError:
         raise Wrong("there is no such file") from None
     except (OSError, ValueError) as error:

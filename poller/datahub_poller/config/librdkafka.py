@@ -117,7 +117,7 @@ _MUST_BE_OFF = {
 def consumer_settings(value: Any) -> dict[str, Any]:
     """The map `consumer_config`, nulls left out; raises `Wrong` with everything that is wrong with it."""
     if not isinstance(value, Mapping):
-        raise Wrong("must be a map of librdkafka properties")
+        raise Wrong("must be a map of librdkafka properties", show_value=False)
     given = {key: item for key, item in value.items() if item is not None}
     problems = [problem for key, item in given.items() for problem in _property_problems(str(key), item)]
     problems += _pair_problems(given)

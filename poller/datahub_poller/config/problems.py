@@ -32,11 +32,12 @@ class Problem(NamedTuple):
     seen: Any = NOTHING
 
 
-class Wrong(ValueError):  # noqa: N818 - pydantic takes a ValueError as "this value is wrong"
+class Wrong(ValueError):
     """A check's answer: what is wrong with a value, or with several places in it."""
 
-    def __init__(self, what: str, hint: str = "", *, problems: Iterable[Problem] = ()) -> None:
+    def __init__(self, what: str, hint: str = "", *, problems: Iterable[Problem] = (), show_value: bool = True) -> None:
         super().__init__("the value is wrong")
+        self.show_value = show_value
         self.problems: tuple[Problem, ...] = tuple(problems)
         self.what = what
         self.hint = hint

@@ -7,7 +7,6 @@ the properties that the poller keeps for itself. Must not import the Kafka clien
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from datahub_poller.config.librdkafka import (
@@ -115,12 +114,12 @@ def _left_out(key: str, value: str) -> str | None:
         return f"{key} is a property of Java clients" if key in JAVA_ONLY else ""
     if key in _SILENT:
         return f"{key} is not taken from the environment"
-    if key.endswith("_cb") and not (key == "oauth_cb" and CALLBACK.fullmatch(value.strip())):
-        return f"{key} must be module:function" if key == "oauth_cb" else f"{key} cannot be set"
-    if key.endswith((".ms", ".bytes")) and key in KNOWN and whole(value) is None:
+    if key not in KNOWN:
+        return f"{key} is not a librdkafka property that is known here; if it is one, set it in consumer_config"
+    if key == "oauth_cb" and not CALLBACK.fullmatch(value.strip()):
+        return "oauth_cb must be module:function"
+    if key.endswith((".ms", ".bytes")) and whole(value) is None:
         return f"{key} must be a whole number"
-    if key not in KNOWN and get_close_matches(key, KNOWN, n=1, cutoff=0.85):
-        return f"{key} is not a librdkafka property"
     return None
 
 

@@ -74,7 +74,8 @@ def _problems(item: Any, data: Mapping[str, Any]) -> Iterator[Problem]:
         for inner in cause.problems:
             yield inner._replace(path=(*path, *inner.path))
         if not cause.problems:
-            yield Problem(path, cause.what, cause.hint, item["input"] if _may_be_shown(item["input"]) else NOTHING)
+            may_be_shown = cause.show_value and _harmless(item["input"])
+            yield Problem(path, cause.what, cause.hint, item["input"] if may_be_shown else NOTHING)
     elif item["type"] in {"extra_forbidden", "invalid_key"}:
         yield _unknown_key(path)
     elif item["type"] == "missing":
@@ -86,8 +87,9 @@ def _problems(item: Any, data: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(path, _WHAT.get(item["type"], "is wrong"), "", item["input"] if scalar else NOTHING)
 
 
-def _may_be_shown(value: Any) -> bool:
-    return not isinstance(value, str) or "://" not in value
+def _harmless(value: Any) -> bool:
+    """Not a text that could be an address with a user and a password in it."""
+    return not isinstance(value, str) or not ("@" in value or "://" in value)
 
 
 def _unknown_key(path: KeyPath) -> Problem:

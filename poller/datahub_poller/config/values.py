@@ -110,7 +110,7 @@ def function_name(value: Any) -> str:
 def routed_topics(value: Any) -> dict[str, str]:
     """Route name to topic. Two routes of unlike kind cannot share a topic."""
     if not isinstance(value, Mapping):
-        raise Wrong("must be a map from routes to topics", f"Routes: {', '.join(DEFAULT_ROUTES)}.")
+        raise Wrong("must be a map from routes to topics", f"Routes: {', '.join(DEFAULT_ROUTES)}.", show_value=False)
     if not value:
         raise Wrong("names no topic", f"Leave it out for all of DataHub's, or set: {', '.join(DEFAULT_ROUTES)}.")
     problems = [problem for route, topic in value.items() for problem in _route_problems(str(route), topic)]
@@ -132,7 +132,7 @@ def _route_problems(route: str, topic: Any) -> Iterator[Problem]:
 def registry_client_settings(value: Any) -> dict[str, Any]:
     """The map `schema_registry_config`, its Java spellings turned into the client's own, nulls left out."""
     if not isinstance(value, Mapping):
-        raise Wrong("must be a map of the registry client's settings")
+        raise Wrong("must be a map of the registry client's settings", show_value=False)
     plain = {registry_key(str(key)): item for key, item in value.items() if item is not None}
     problems = [problem for key, item in plain.items() for problem in _registry_problems(key, item)]
     if problems:

@@ -87,7 +87,7 @@ def _unusable(why: str) -> Poison:
 def _load(text: str) -> dict[str, Any]:
     schema = json.loads(text, object_hook=_without_logical_type)
     _check_depth(schema)
-    if not isinstance(schema, dict) or schema.get("type") != "record":
+    if not isinstance(schema, dict) or schema.get("type") != "record" or "fields" not in schema:
         raise _unusable("it is not an Avro record")
     return schema
 

@@ -22,6 +22,7 @@ from confluent_kafka import TopicPartition as KafkaPartition
 
 from datahub_poller.errors import CannotStart, Fatal, Transient
 from datahub_poller.kafka.begin import ASK_SECONDS, Beginnings
+from datahub_poller.kafka.client_log import ClientLog
 from datahub_poller.kafka.words import NO_OFFSET, OUT_OF_RANGE, REFUSED, real, why
 from datahub_poller.model import Record, TopicPartition
 from datahub_poller.source import Listener, Start
@@ -45,6 +46,7 @@ class KafkaSource:
     ) -> None:
         self._clock = clock
         self._logger = logger
+        self._servers = f"the Kafka broker {properties.get('bootstrap.servers')}"
         self._incremental = (
             "cooperative" in str(properties.get("partition.assignment.strategy", ""))
             or properties.get("group.protocol") == "consumer"
@@ -63,7 +65,7 @@ class KafkaSource:
         self._committing: dict[TopicPartition, int] | None = None
         config = {**properties, "error_cb": self._on_error, "on_commit": self._on_commit}
         try:
-            self._consumer = Consumer(config, logger=logger)
+            self._consumer = Consumer(config, logger=ClientLog(logger, clock))
         except (KafkaException, SystemError, ValueError, TypeError) as error:
             raise CannotStart(f"the Kafka client could not be made: {why(error)}") from error
         self._beginnings = Beginnings(self._consumer, start_at, wall_ms, logger)
@@ -80,7 +82,8 @@ class KafkaSource:
                     found = self._consumer.list_topics(topic, timeout=max(0.1, min(1.0, end - self._clock())))
                 except KafkaException as error:
                     self._consumer.poll(0)
-                    self._refuse_or_go_on(why(error), end)
+                    if self._refused is not None or self._clock() >= end:
+                        raise CannotStart(self._no_answer(why(error), limit)) from None
                     continue
                 state = found.topics[topic].error
                 if state is not None and state.code() in REFUSED:
@@ -90,12 +93,12 @@ class KafkaSource:
                 break
         return missing
 
-    def _refuse_or_go_on(self, why: str, end: float) -> None:
+    def _no_answer(self, reason: str, limit: float) -> str:
         if self._refused is not None:
-            raise CannotStart(f"the broker refused the connection: {self._refused}")
-        if self._clock() >= end:
-            seen = f" ({self._trouble})" if self._trouble else ""
-            raise CannotStart(f"no broker answers: {why}{seen}")
+            keys = "security.protocol, sasl.* and ssl.* in source.config.connection.consumer_config"
+            return f"{self._servers} refused the connection: {self._refused}. See {keys}"
+        found = reason if self._trouble is None else self._trouble
+        return f"{self._servers} did not answer within {limit:g} s: {found}. See source.config.connection.bootstrap"
 
     def cluster_id(self, topic: str) -> str:
         """The cluster's id, asked for beside a topic that may be described; `unknown` where it gives none."""

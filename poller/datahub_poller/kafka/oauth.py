@@ -1,0 +1,78 @@
+"""The user's `oauth_cb`: found by name, asked for a first token at once, and its failures put into words.
+
+librdkafka hides what goes wrong in a callback behind a time-out of ten seconds.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from datahub_poller.errors import CannotStart
+from datahub_poller.observe.logs import log_event
+
+KEY: Final = "source.config.connection.consumer_config.oauth_cb"
+LOG = logging.getLogger("datahub_poller.kafka")
+
+Token = tuple[Any, ...]
+"""The token, when it expires in seconds since the epoch, and as the client likes: principal and extensions."""
+
+
+class TokenSource:
+    """What librdkafka calls for a token. `config` is its property sasl.oauthbearer.config."""
+
+    def __init__(self, name: str, config: str, wall: Callable[[], float] = time.time) -> None:
+        self._name = name
+        self._wall = wall
+        self._function = _found(name)
+        try:
+            self._first: Token | None = self._asked(config)
+        except Exception as error:
+            raise CannotStart(f"{KEY}: {name!r} gives no token: {_said(error)}") from error
+
+    def __call__(self, config: str) -> Token:
+        """Give the first token the first time, then a new one. Raises whatever the user's function does."""
+        first, self._first = self._first, None
+        if first is not None and first[1] > self._wall():
+            return first
+        try:
+            return self._asked(config)
+        except Exception as error:
+            log_event(LOG, logging.ERROR, "oauth_cb gives no token", function=self._name, exc_info=error)
+            raise
+
+    def _asked(self, config: str) -> Token:
+        given = self._function(config)
+        match given:
+            case (str(), int() | float() as expiry, *_) if not isinstance(expiry, bool):
+                if expiry <= self._wall():
+                    raise ValueError(f"its token has expired (at {expiry:g} s since the epoch)")
+                return tuple(given)
+        raise TypeError(f"it must return (token, seconds since the epoch when it expires), not {_shape(given)}")
+
+
+def _found(name: str) -> Callable[[str], Any]:
+    module, _, attribute = name.partition(":")
+    try:
+        function = getattr(importlib.import_module(module), attribute)
+    except Exception as error:  # the user's module may raise anything
+        hint = "It is looked for among the installed packages and in handler.config.path"
+        raise CannotStart(f"{KEY}: {name!r} cannot be loaded: {_said(error)}. {hint}") from error
+    if not callable(function):
+        raise CannotStart(f"{KEY}: {name!r} is no function: it is of type {type(function).__name__}")
+    found: Callable[[str], Any] = function
+    return found
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _shape(value: object) -> str:
+    """The types of a value: the value itself may hold a token."""
+    if isinstance(value, list | tuple):
+        return f"({', '.join(type(item).__name__ for item in value)})"
+    return type(value).__name__

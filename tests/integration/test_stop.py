@@ -1,0 +1,141 @@
+"""How a running poller ends: signals at every moment, the deadline, the exit code, and the group it leaves behind."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+
+from kafka.cluster import HOST, free_ports
+from support.running import Stage
+
+pytestmark = pytest.mark.timeout(60)
+LONG_SESSION = {"session_timeout_ms": 40_000, "heartbeat_interval_ms": 500}
+
+
+@pytest.fixture
+def stage(bed, tmp_path, unique):
+    with Stage(bed, tmp_path, unique) as stage:
+        yield stage
+
+
+@pytest.fixture
+def on_kafka(kafka, tmp_path, unique):
+    with Stage(kafka, tmp_path, unique) as stage:
+        yield stage
+
+
+def settled(stage, poller):
+    """All that was produced is delivered and committed."""
+    poller.until(lambda: stage.drained() and stage.all_committed(), "not drained and committed")
+
+
+def in_a_call(stage, **action):
+    """A poller whose handler has begun with a batch and does not end before it is released."""
+    stage.create(1, "pe")
+    stage.plan(hold="go")
+    poller = stage.start(stage.action({f"shutdown/{key}": value for key, value in action.items()}))
+    stage.send("pe", 0, 5)
+    poller.until(lambda: stage.recorded().calls, "no call")
+    return poller
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_idle_poller_ends_at_once_and_in_order(stage, number):
+    stage.create(2, "pe")
+    stage.send("pe", 0, 5)
+    poller = stage.start()
+    settled(stage, poller)
+    began = time.monotonic()
+    poller.signal(number)
+    assert poller.wait() == 0
+    assert time.monotonic() - began < 5
+    assert poller.lines()[-1]["event"] == "stopped"
+    assert poller.lines("signal received")[0]["signal"] == number.name
+
+
+def test_a_running_call_is_waited_for_and_what_it_did_is_committed(stage):
+    poller = in_a_call(stage)
+    more = stage.send("pe", 0, 5)
+    poller.signal(signal.SIGTERM)
+    poller.wait_for("stopping")
+    stage.release("go")
+    assert poller.wait() == 0
+    (call,) = stage.recorded().calls
+    assert call.ended is not None
+    assert stage.committed() == {stage.tp("pe"): more[0].offset}
+    assert poller.status() is None
+
+
+def test_a_call_longer_than_the_deadline_is_abandoned_and_its_events_come_again(stage):
+    poller = in_a_call(stage, deadline="2s")
+    began = time.monotonic()
+    assert poller.stop() == 0
+    assert time.monotonic() - began < 2.0 + 1.5
+    assert poller.lines("running calls are abandoned: their records will come again")
+    assert stage.committed().get(stage.tp("pe"), 0) == 0
+    stage.release("go")
+    again = stage.start()
+    settled(stage, again)
+    assert stage.recorded().done == stage.produced
+    assert again.stop() == 0
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_it_at_once(stage, second):
+    poller = in_a_call(stage, deadline="30s")
+    poller.signal(signal.SIGTERM)
+    poller.wait_for("stopping")
+    began = time.monotonic()
+    poller.signal(second)
+    assert poller.wait() == 1
+    assert time.monotonic() - began < 1.5
+    assert stage.committed().get(stage.tp("pe"), 0) == 0
+
+
+def test_a_poller_that_reaches_no_broker_yet_ends_when_told_to(mock_bed, tmp_path, unique):
+    with Stage(mock_bed, tmp_path, unique) as stage:
+        stage.route("pe")
+        nowhere = f"{HOST}:{free_ports(1)[0]}"
+        connection = {"bootstrap": nowhere, "schema_registry_url": stage.registry.url, "client_timeout_seconds": 60}
+        poller = stage.start(stage.action({"source/config/connection": connection}))
+        poller.wait_for("status is served")
+        began = time.monotonic()
+        assert poller.stop() == 0
+        assert time.monotonic() - began < 5
+
+
+def test_the_partitions_of_one_that_stops_go_to_the_other_long_before_the_session_ends(on_kafka):
+    stage = on_kafka
+    stage.create(2, "pe")
+    action = stage.action(**LONG_SESSION)
+    first, second = stage.start(action, "first.log"), stage.start(action, "second.log")
+    for poller in (first, second):
+        poller.status_when(lambda status: status["assigned"] == 1, "the two do not share")
+    began = time.monotonic()
+    assert first.stop() == 0
+    second.status_when(lambda status: status["assigned"] == 2, "the other's partition did not come")
+    assert time.monotonic() - began < 10
+    for partition in (0, 1):
+        stage.send("pe", partition, 10)
+    settled(stage, second)
+    assert second.stop() == 0
+
+
+def test_a_static_member_keeps_its_partitions_over_a_stop_and_a_start(on_kafka):
+    stage = on_kafka
+    stage.create(2, "pe")
+    first = stage.start(stage.action(group_instance_id="one", **LONG_SESSION), "first.log")
+    first.status_when(lambda status: status["assigned"] == 2, "nothing assigned")
+    second = stage.start(stage.action(group_instance_id="two", **LONG_SESSION), "second.log")
+    for poller in (first, second):
+        poller.status_when(lambda status: status["assigned"] == 1, "the two do not share")
+    before = second.status()["counters"]["rebalances"]
+    assert first.stop() == 0
+    for partition in (0, 1):
+        stage.send("pe", partition, 10)
+    first = stage.start(stage.action(group_instance_id="one", **LONG_SESSION), "first.log")
+    settled(stage, first)
+    assert second.status()["counters"]["rebalances"] == before
+    assert stage.recorded().times_done.total() == len(stage.produced)

@@ -1,0 +1,111 @@
+"""Whatever bytes come, framing and reading give an outcome: never another exception, never more than they were."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import zlib
+from datetime import timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from datahub_poller.decode.framing import Frame, split
+from datahub_poller.decode.reader import FetchedSchema, Reader
+from datahub_poller.demo.samples import PLATFORM_TOPIC, VERSIONED_TOPIC, confluent_frame, glue_frame, schema_text
+from datahub_poller.errors import Poison
+from datahub_poller.model import Event, SchemaKey, Skipped, Undecodable
+from support.decoding import (
+    CHANGE_LOG_ID,
+    CHANGE_LOG_UUID,
+    ENTITY_CHANGE,
+    PLATFORM_ID,
+    change_log,
+    intake,
+    platform_event,
+    record,
+)
+
+LIMIT = 100_000
+SOON = settings(deadline=timedelta(seconds=5))  # against what never ends, not against a busy machine
+READY = intake()
+BODY = change_log(
+    auditHeader={"time": 1, "server": "s", "appName": "a", "messageId": bytes(16)},
+    headers={"a": "b"},
+    systemMetadata={"lastObserved": 5, "properties": {"k": "v"}, "aspectCreated": {"time": 1, "actor": "urn:x"}},
+)
+GOOD = [
+    (VERSIONED_TOPIC, confluent_frame(CHANGE_LOG_ID, BODY)),
+    (VERSIONED_TOPIC, glue_frame(CHANGE_LOG_UUID, BODY)),
+    (VERSIONED_TOPIC, glue_frame(CHANGE_LOG_UUID, BODY, compress=True)),
+    (PLATFORM_TOPIC, confluent_frame(PLATFORM_ID, platform_event("entityChangeEvent", ENTITY_CHANGE))),
+]
+FRAMINGS = st.sampled_from(["confluent", "glue", "auto"])
+# lengths and numbers that a reader may believe: huge, negative, at the edges, and integers without end
+EDGES = st.sampled_from([b"\xff" * 12, b"\x80" * 40 + b"\x01", b"\xfe\xff\xff\xff\x0f", b"\x01", b"\x7f", b"\x00" * 9])
+
+
+@given(st.binary(max_size=200), FRAMINGS)
+def test_any_bytes_are_framed_or_poison(value, framing):
+    try:
+        payload = split(value, framing, LIMIT).payload
+    except Poison:
+        payload = b""
+    assert len(payload) <= LIMIT
+
+
+@given(st.integers(0, 2**32 - 1), st.binary(max_size=50))
+def test_confluents_framing_comes_back_as_it_was_made(schema_id, body):
+    assert split(confluent_frame(schema_id, body), "auto") == Frame(SchemaKey("confluent", schema_id), body)
+
+
+@given(st.uuids(), st.binary(max_size=5_000), st.booleans())
+def test_glues_framing_comes_back_as_it_was_made(version, body, compress):
+    frame = split(glue_frame(str(version), body, compress), "auto", LIMIT)
+    assert frame == Frame(SchemaKey("glue", str(version)), body)
+
+
+@given(st.binary(max_size=3_000), st.integers(0, 10_000), st.binary(min_size=1, max_size=5))
+def test_a_compressed_body_cut_or_followed_by_bytes_is_never_taken(body, cut, more):
+    deflated = zlib.compress(body)
+    for damaged in (deflated[: cut % len(deflated)], deflated + more):
+        with pytest.raises(Poison):
+            split(bytes((3, 5)) + bytes(16) + damaged, "glue", LIMIT)
+
+
+@SOON
+@given(st.sampled_from(GOOD), st.data())
+def test_a_mutated_record_has_an_outcome(good, data):
+    topic, value = good
+    place = data.draw(st.integers(0, len(value)))
+    gone = data.draw(st.integers(0, 6))
+    inserted = data.draw(st.one_of(st.binary(max_size=6), EDGES))
+    verdict = READY.read(record(topic, value[:place] + inserted + value[place + gone :]), 1.0)
+    assert not isinstance(verdict, Skipped) or topic == PLATFORM_TOPIC
+
+
+@SOON
+@given(st.sampled_from(GOOD), st.binary(max_size=300))
+def test_any_bytes_after_a_good_frame_have_an_outcome(good, noise):
+    topic, value = good
+    verdict = READY.read(record(topic, value[:5] + noise), 1.0)
+    assert isinstance(verdict, Event | Undecodable | Skipped) or value[0] == 3
+
+
+@pytest.mark.parametrize("good", range(len(GOOD)))
+def test_every_prefix_of_a_record_is_undecodable(good):
+    topic, value = GOOD[good]
+    for length in range(len(value)):
+        verdict = READY.read(record(topic, value[:length]), 1.0)
+        assert isinstance(verdict, Undecodable), length
+
+
+def test_ten_thousand_bodies_of_noise_are_poison_or_a_record():
+    chance = random.Random(11)
+    reader = Reader(FetchedSchema(schema_text("MetadataChangeLog")))
+    for _ in range(10_000):
+        noise = chance.randbytes(chance.randrange(120))
+        for read in (reader.read, lambda payload: reader.lead(payload, frozenset({"aspectName"}))):
+            with contextlib.suppress(Poison):
+                assert isinstance(read(noise), dict)

@@ -1,0 +1,226 @@
+"""Reading Avro by a writer schema, and the schemas that are refused because no bytes read by them are harmless."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+import tracemalloc
+
+import fastavro
+import pytest
+
+from datahub_poller.decode.reader import SCHEMA_LIMIT, FetchedSchema, Reader
+from datahub_poller.demo.samples import schema_text
+from datahub_poller.errors import Poison
+from support.decoding import CHANGE_LOG, avro, change_log
+
+
+def schema(*fields, **more) -> str:
+    listed = [{"name": name, "type": kind} for name, kind in fields]
+    return json.dumps({"type": "record", "name": "R", "fields": listed} | more)
+
+
+def reader(*fields, **more) -> Reader:
+    return Reader(FetchedSchema(schema(*fields, **more)))
+
+
+def written(text: str, datum) -> bytes:
+    return avro(text, datum)
+
+
+def kind(work, *args) -> str:
+    with pytest.raises(Poison) as caught:
+        work(*args)
+    return caught.value.kind
+
+
+def number(value: int) -> bytes:
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, "long", value)
+    return out.getvalue()
+
+
+# -- reading
+
+
+def test_a_record_is_a_plain_dict_with_its_unions_resolved():
+    made = Reader(FetchedSchema(schema_text("MetadataChangeLog")))
+    datum = made.read(change_log())
+    assert type(datum) is dict
+    assert {name: value for name, value in datum.items() if value is not None} == {
+        **CHANGE_LOG,
+        "created": {**CHANGE_LOG["created"], "impersonator": None, "message": None},
+    }
+    assert datum["auditHeader"] is None
+
+
+def test_bytes_left_over_are_refused():
+    made = reader(("a", "long"))
+    assert made.read(b"\x02") == {"a": 1}
+    assert kind(made.read, b"\x02\x00") == "left_over_bytes"
+    assert reader().read(b"") == {}
+    assert kind(reader().read, b"\x00") == "left_over_bytes"
+
+
+@pytest.mark.parametrize("length", [-5, -(2**63), 2**40, 2**63 - 1, 300 * 1024 * 1024, 4])
+@pytest.mark.parametrize("kind_of_field", ["string", "bytes"])
+def test_a_length_that_is_not_there_is_not_believed(length, kind_of_field):
+    made = reader(("a", kind_of_field))
+    tracemalloc.start()
+    try:
+        assert kind(made.read, number(length) + b"abc") == "not_avro"
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("count", [2**62, 2**31, -(2**40), -(2**63)])
+def test_a_block_that_claims_more_items_than_there_are_bytes_ends_at_once(count):
+    for items in ({"type": "array", "items": "long"}, {"type": "map", "values": "null"}):
+        made = reader(("a", items))
+        with pytest.raises(Poison):
+            made.read(number(count) + b"\x02\x02")
+
+
+@pytest.mark.parametrize(
+    ("field", "payload"),
+    [
+        ("string", number(1) + b"\xff"),
+        ("boolean", b""),
+        ("double", b"abc"),
+        (["null", "string"], number(7)),
+        ({"type": "enum", "name": "E", "symbols": ["A"]}, number(7)),
+        ({"type": "fixed", "name": "F", "size": 16}, b"short"),
+        ("long", b"\xff" * 20),
+    ],
+)
+def test_bytes_that_do_not_fit_are_poison(field, payload):
+    assert kind(reader(("a", field)).read, payload) == "not_avro"
+
+
+def test_logical_types_stay_what_they_are_on_the_wire():
+    fields = [("at", {"type": "long", "logicalType": "timestamp-millis"})]
+    fields.append(("price", {"type": "bytes", "logicalType": "decimal", "precision": 4, "scale": 2}))
+    fields.append(("day", {"type": "int", "logicalType": "date"}))
+    plain = schema(("at", "long"), ("price", "bytes"), ("day", "int"))
+    datum = {"at": 1_772_000_000_000, "price": b"\x01\x02", "day": 20_000}
+    assert reader(*fields).read(written(plain, datum)) == datum
+
+
+def test_two_versions_of_one_named_record_do_not_mix():
+    inner_1 = {"type": "record", "name": "I", "fields": [{"name": "x", "type": "long"}]}
+    inner_2 = {"type": "record", "name": "I", "fields": [{"name": "x", "type": "string"}]}
+    first, second = reader(("a", inner_1)), reader(("a", inner_2))
+    for _ in range(2):
+        assert first.read(b"\x02") == {"a": {"x": 1}}
+        assert second.read(b"\x02z") == {"a": {"x": "z"}}
+
+
+def test_references_are_known_to_the_schema_and_its_prefixes():
+    stamp = '{"type": "record", "name": "Stamp", "namespace": "c", "fields": [{"name": "by", "type": "c.Name"}]}'
+    name = '{"type": "enum", "name": "Name", "namespace": "c", "symbols": ["ANA", "BO"]}'
+    text = schema(("first", "c.Stamp"), ("second", "c.Stamp"), ("last", "long"))
+    made = Reader(FetchedSchema(text, (name, stamp)))
+    assert made.read(b"\x00\x02\x04") == {"first": {"by": "ANA"}, "second": {"by": "BO"}, "last": 2}
+    assert made.lead(b"\x00\x02", frozenset({"second"})) == {"first": {"by": "ANA"}, "second": {"by": "BO"}}
+    assert kind(Reader, FetchedSchema(text)) == "unusable_schema"
+
+
+# -- leading fields
+
+
+def test_the_lead_ends_with_the_last_wanted_field_and_looks_no_further():
+    made = Reader(FetchedSchema(schema_text("MetadataChangeLog")))
+    payload = change_log()
+    lead = made.lead(payload[:60], frozenset({"entityType", "changeType"}))
+    assert list(lead) == ["auditHeader", "entityType", "entityUrn", "entityKeyAspect", "changeType"]
+    assert lead["changeType"] == "UPSERT"
+    whole = made.read(payload)
+    for wanted in ({"aspectName"}, {"entityType"}, {"created"}, {"entityUrn", "aspectName"}):
+        assert made.lead(payload, frozenset(wanted)).items() <= whole.items()
+
+
+def test_a_wanted_field_that_the_schema_lacks_is_absent():
+    made = reader(("a", "long"), ("b", "long"))
+    assert made.lead(b"\x02\x04", frozenset({"a", "z"})) == {"a": 1}
+    assert made.lead(b"", frozenset({"z"})) == {}
+
+
+def test_a_damaged_lead_is_poison():
+    assert kind(reader(("a", "string")).lead, b"\x08a", frozenset({"a"})) == "not_avro"
+
+
+# -- schemas that are refused
+
+
+def nested(depth: int) -> str:
+    return schema(("a", json.loads('{"type":"array","items":' * depth + '"long"' + "}" * depth)))
+
+
+RECURSIVE = schema(("next", ["null", "R"]))
+MUTUAL = schema(
+    ("b", {"type": "record", "name": "B", "fields": [{"name": "r", "type": {"type": "map", "values": "R"}}]})
+)
+EMPTY = {"type": "record", "name": "E", "fields": []}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "null",
+        "[]",
+        "{}",
+        '"string"',
+        '["null", "string"]',
+        'syntax = "proto3"; message M {}',
+        '{"type": "object", "properties": {}}',
+        '{"type": "record"}',
+        '{"type": "record", "name": "R"}',
+        '{"type": "record", "name": "R", "fields": [{}]}',
+        '{"type": "record", "name": "R", "fields": {"a": 1}}',
+        '{"type": "record", "name": "R", "fields": [{"name": "a", "type": "nobody"}]}',
+        '{"type": "record", "name": "R", "fields": [{"name": "a", "type": {}}]}',
+        schema(("a", "long"), ("a", "long")) + "}",
+        "[" * 100_000,
+        nested(70),
+        RECURSIVE,
+        MUTUAL,
+        schema(("a", {"type": "array", "items": "null"})),
+        schema(("a", {"type": "array", "items": EMPTY})),
+        schema(("a", {"type": "array", "items": {"type": "fixed", "name": "F", "size": 0}})),
+        schema(("a", EMPTY), ("b", {"type": "map", "values": {"type": "array", "items": "E"}})),
+        schema(("a", "long"), doc="x" * SCHEMA_LIMIT),
+    ],
+    ids=lambda text: text[:40],
+)
+def test_an_unusable_schema_is_poison(text):
+    assert kind(Reader, FetchedSchema(text)) == "unusable_schema"
+
+
+def test_references_count_against_the_limit_of_length():
+    long = '{"type": "record", "name": "L", "fields": [], "doc": "' + "x" * SCHEMA_LIMIT + '"}'
+    assert kind(Reader, FetchedSchema(schema(), (long,))) == "unusable_schema"
+
+
+def test_a_type_used_twice_is_not_recursion():
+    inner = {"type": "record", "name": "I", "fields": [{"name": "x", "type": "long"}]}
+    made = reader(("a", inner), ("b", {"type": "array", "items": "I"}), ("c", ["null", "I"]))
+    assert made.read(b"\x02\x02\x04\x00\x00") == {"a": {"x": 1}, "b": [{"x": 2}], "c": None}
+
+
+def test_why_recursive_schemas_are_refused():
+    """If this fails because the process survives, fastavro has learnt to bound recursion: refuse less."""
+    code = (
+        "import io, fastavro\n"
+        f"schema = fastavro.parse_schema({json.loads(RECURSIVE)!r})\n"
+        "try:\n"
+        "    fastavro.schemaless_reader(io.BytesIO(bytes([2]) * 2_000_000 + bytes(1)), schema, None)\n"
+        "except RecursionError:\n"
+        "    print('survived')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode < 0
