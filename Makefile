@@ -9,8 +9,9 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --requir
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python3.14 python; do \
     "$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
 PYTEST := $(BIN)/python -m pytest
-# Two processes; tests of one xdist_group (one broker) stay in one of them.
-PARALLEL := -n 2 --dist loadgroup
+# Two processes; tests of one xdist_group (one broker) stay in one of them. Where a process dies the run ends:
+# with groups, pytest-xdist would wait for it without end.
+PARALLEL := -n 2 --dist loadgroup --max-worker-restart 0
 FAST := tests/unit tests/properties tests/simulation
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url
 

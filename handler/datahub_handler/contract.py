@@ -105,7 +105,7 @@ class Context:
         return int(max(0.0, min(self.deadline - time.monotonic(), _LONGEST)) * 1000)
 
 
-class MalformedResponse(Exception):  # noqa: N818 - named for what a handler's author sees in a letter
+class MalformedResponse(Exception):
     """A response that says nothing certain about any record, so that the whole batch counts as failed."""
 
 

@@ -204,7 +204,7 @@ def _import_failed(module_name: str, error: BaseException) -> LoadError:
     if isinstance(error, SystemExit):
         why = 'it ends the process when it is imported: put that under `if __name__ == "__main__":`'
     else:
-        why = f"{fault.kind}: {fault.message}"
+        why = f"{fault.kind}: {fault.message} ({_last_line(error)})"
     return LoadError("import_failed", f"{module_name!r} cannot be imported: {why}\n{fault.stack}".rstrip())
 
 

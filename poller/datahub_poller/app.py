@@ -15,7 +15,7 @@ from typing import Any
 
 from datahub_poller import report
 from datahub_poller.batching import Limits
-from datahub_poller.config import ActionFile, consumer_properties
+from datahub_poller.config import ActionFile, consumer_properties, secrets_of
 from datahub_poller.deadletter.file import FileSink
 from datahub_poller.decode.confluent import ConfluentRegistry
 from datahub_poller.decode.glue import GlueRegistry
@@ -31,6 +31,7 @@ from datahub_poller.ledger import Ledger, Settings
 from datahub_poller.loop import LoopSettings, Poller
 from datahub_poller.model import Record, Verdict
 from datahub_poller.observe.logs import log_event
+from datahub_poller.observe.scrub import Scrubber
 from datahub_poller.observe.status import Board
 from datahub_poller.policy import Breaker, Policy
 from datahub_poller.results import Results
@@ -51,9 +52,10 @@ class Outside:
     registries: Mapping[RegistryName, Registry]
     filter: Filter
     topics: tuple[str, ...]
+    scrubber: Scrubber
 
 
-def outside(action: ActionFile) -> Outside:
+def outside(action: ActionFile, environ: Mapping[str, str]) -> Outside:
     """The handler, the sink and the registries that the file names, and the topics that its filters need."""
     admitted = compile_filters(action.filters, action.filter)
     return Outside(
@@ -62,6 +64,7 @@ def outside(action: ActionFile) -> Outside:
         registries=registries(action),
         filter=admitted,
         topics=topics(action, admitted),
+        scrubber=Scrubber(secrets_of(action, environ)),
     )
 
 
@@ -172,6 +175,7 @@ def poller(action: ActionFile, parts: Outside, consumer: KafkaSource, board: Boa
         clock=clock,
         wall=time.time,
         timeout=action.handler.config.timeout,
+        scrub=parts.scrubber.text,
     )
 
     def publish(poller: Poller, now: float) -> None:

@@ -1,23 +1,39 @@
 """`check`: everything that `run` needs, tried one by one without joining the group or handling an event.
 
-Connects with short limits and reports every finding, not only the first.
+Connects with short limits and reports every finding, not only the first. Says nothing of how they are shown.
 """
 
 from __future__ import annotations
 
+import queue
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Literal, NamedTuple
 
 from datahub_poller import app
-from datahub_poller.config import ActionFile
+from datahub_poller.config import ActionFile, consumer_properties
+from datahub_poller.decode.schemas import Registry
 from datahub_poller.errors import CannotStart, Transient
-from datahub_poller.kafka.source import KafkaSource
+from datahub_poller.kafka import source as kafka
+from datahub_poller.observe.server import StatusServer
+from datahub_poller.observe.status import Board
 
-Verdict = Literal["ok", "failed", "skipped"]
+Verdict = Literal["ok", "failed", "warning", "skipped"]
+
+BROKER_SECONDS = 10.0
+"""The brokers get no longer than this to answer, however patient `run` is."""
+
+CLIENT_SECONDS = 12.0
+"""On top of what a client is given: librdkafka alone waits ten seconds for a token."""
+
+_ADDRESSES = {
+    "confluent": "source.config.connection.schema_registry_url",
+    "glue": "source.config.schema_registry",
+}
 
 
 class Finding(NamedTuple):
-    """What one step of the check found."""
+    """What one step of the check found. Of several lines in `detail`, the first says it all."""
 
     step: str
     verdict: Verdict
@@ -26,49 +42,111 @@ class Finding(NamedTuple):
 
 def findings(action: ActionFile, environ: Mapping[str, str], offline: bool) -> Iterator[Finding]:
     """One finding after the other, as it is made; `offline` stops before anything is connected to."""
-    parts = app.outside(action)
+    parts = app.outside(action, environ)
+    for finding in _all(action, environ, parts, offline):
+        yield finding._replace(detail=parts.scrubber.text(finding.detail))
+
+
+def _all(action: ActionFile, environ: Mapping[str, str], parts: app.Outside, offline: bool) -> Iterator[Finding]:
+    yield from _file(action, environ)
     yield _try("handler", lambda: _loaded(parts, action))
     yield _try("dead letters", lambda: _writable(parts))
     if offline:
-        for step in ("broker", "topics", "schema registry"):
+        for step in ("broker", "topics", *(_registry_step(name) for name in parts.registries)):
             yield Finding(step, "skipped", "--offline")
         return
+    yield _port(action)
     yield from _kafka(action, environ, parts)
     for name, registry in parts.registries.items():
-        yield _try(f"schema registry ({name})", registry.reach)
+        yield _registry(action, name, registry)
+
+
+def _file(action: ActionFile, environ: Mapping[str, str]) -> Iterator[Finding]:
+    _, warnings = consumer_properties(action, environ)
+    for warning in (*action.warnings, *warnings):
+        yield Finding("action file", "warning", warning)
+    if not action.enabled:
+        yield Finding("action file", "warning", "enabled is false: `run` would end at once")
 
 
 def _loaded(parts: app.Outside, action: ActionFile) -> str:
     parts.invoker.load()
-    return action.handler.config.function
+    return f"{action.handler.config.function} is there and takes (event, context)"
 
 
 def _writable(parts: app.Outside) -> str:
     parts.sink.check()
-    return "writable"
+    return f"{parts.sink.directory} is writable"
+
+
+def _port(action: ActionFile) -> Finding:
+    port = action.status.port
+    if port is None:
+        return Finding("status port", "ok", "off")
+    server = StatusServer(Board(), port)
+    found = _try("status port", lambda: f"127.0.0.1:{server.start()} is free")
+    server.close()
+    if found.verdict == "failed":
+        detail = f"127.0.0.1:{port} is taken: by this action, if it is running; else `run` could not start"
+        return Finding("status port", "warning", detail)
+    return found if port else Finding("status port", "ok", "any free one")
 
 
 def _kafka(action: ActionFile, environ: Mapping[str, str], parts: app.Outside) -> Iterator[Finding]:
-    connection = action.source.config.connection
-    missing: set[str] = set()
-    made: list[KafkaSource] = []
+    limit = min(action.source.config.connection.client_timeout_seconds, BROKER_SECONDS)
+    states: dict[str, str] = {}
 
-    def reach() -> str:
-        made.append(app.source(action, environ))
-        missing.update(made[0].reach(parts.topics, connection.client_timeout_seconds))
-        return connection.bootstrap
+    def ask() -> str:
+        consumer = app.source(action, environ)
+        try:
+            states.update(consumer.ask(parts.topics, limit))
+        finally:
+            consumer.close()
+        return f"{consumer.servers} answers"
 
-    found = _try("broker", reach)
-    yield found
+    yield _try("broker", lambda: _within(limit + CLIENT_SECONDS, ask))
     for topic in parts.topics:
-        if found.verdict == "failed":
-            yield Finding(f"topic {topic}", "skipped", "no broker to ask")
-        elif topic in missing:
-            yield Finding(f"topic {topic}", "failed", "does not exist (`run` would wait for it)")
-        else:
-            yield Finding(f"topic {topic}", "ok", "exists")
-    for consumer in made:
-        consumer.close()
+        match states.get(topic):
+            case None:
+                yield Finding(f"topic {topic}", "skipped", "the broker could not be asked")
+            case kafka.THERE:
+                yield Finding(f"topic {topic}", "ok", kafka.THERE)
+            case kafka.MISSING:
+                hint = "`run` would wait for it. See source.config.topic_routes"
+                yield Finding(f"topic {topic}", "failed", f"{kafka.MISSING}; {hint}")
+            case refused:
+                yield Finding(f"topic {topic}", "failed", refused)
+
+
+def _registry(action: ActionFile, name: str, registry: Registry) -> Finding:
+    # A client's own time-out counts each read anew, and does not count the look-up of a name.
+    limit = 2 * action.source.config.schema_registry.timeout + CLIENT_SECONDS
+    found = _try(_registry_step(name), lambda: _within(limit, registry.reach))
+    return found if found.verdict == "ok" else found._replace(detail=f"{found.detail}. See {_ADDRESSES[name]}")
+
+
+def _within(limit: float, attempt: Callable[[], str]) -> str:
+    """What the attempt gives or raises, if it does so in time. It is left behind if it does not."""
+    answers: queue.SimpleQueue[tuple[str, BaseException | None]] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            answers.put((attempt(), None))
+        except BaseException as error:  # noqa: BLE001 - raised below, on the thread that asked
+            answers.put(("", error))
+
+    threading.Thread(target=run, name="check", daemon=True).start()
+    try:
+        answer, error = answers.get(timeout=limit)
+    except queue.Empty:
+        raise Transient(f"no answer within {limit:g} s") from None
+    if error is not None:
+        raise error
+    return answer
+
+
+def _registry_step(name: str) -> str:
+    return f"schema registry ({name})"
 
 
 def _try(step: str, attempt: Callable[[], str]) -> Finding:

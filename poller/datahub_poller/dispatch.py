@@ -21,6 +21,7 @@ class Dispatch:
         self._ledger = ledger
         self._new_id = new_id
         self._last_flight = 0
+        self._retry_next = False
 
     def next_works(self, now: float) -> list[Work]:
         """Calls to start now."""
@@ -36,12 +37,8 @@ class Dispatch:
                 works += self._letters(lane, now)
         if ledger.breaker.is_open:
             return works + self._probe(now)
-        for lane in self._due(now):
-            if ledger.slots > 0:
-                works.append(self._again(lane, now))
-        limits = ledger.settings.limits
-        while ledger.slots > 0 and (picks := choose(ledger.lanes.values(), limits, now)):
-            works.append(self._fresh(picks, now))
+        while ledger.slots > 0 and (work := self._next(now)) is not None:
+            works.append(work)
         return works
 
     def next_due(self, now: float) -> float | None:
@@ -49,24 +46,39 @@ class Dispatch:
         ledger = self._ledger
         dues = [due for lane in ledger.lanes.values() if (due := _due(lane)) is not None]
         if ledger.breaker.is_open:
-            return max(ledger.breaker.probe_at, now) if dues or ledger.held() else None
+            return max(ledger.breaker.probe_at, now)
         if ledger.slots > 0 and (due := due_at(ledger.lanes.values(), ledger.settings.limits)) is not None:
             dues.append(due)
         return min(dues, default=None)
 
     # -- invocations
 
-    def _due(self, now: float) -> list[Lane]:
-        due = [(due, lane) for lane in self._ledger.lanes.values() if (due := _piece_due(lane)) is not None]
-        due.sort(key=lambda pair: pair[0])
-        return [lane for at, lane in due if at <= now]
+    def _next(self, now: float) -> Invoke | None:
+        # They take turns, so that neither a backlog nor a lane that is split to pieces starves the other.
+        first, second = (self._retry, self._untried) if self._retry_next else (self._untried, self._retry)
+        self._retry_next = not self._retry_next
+        work = first(now)
+        return work if work is not None else second(now)
 
-    def _fresh(self, picks: list[Pick], now: float, probe: bool = False) -> Invoke:
+    def _untried(self, now: float, at_once: bool = False, probe: bool = False) -> Invoke | None:
+        ledger = self._ledger
+        picks = choose(ledger.lanes.values(), ledger.settings.limits, now, at_once)
+        return self._fresh(picks[:1] if probe else picks, now, probe) if picks else None
+
+    def _retry(self, now: float, probe: bool = False) -> Invoke | None:
+        due = [
+            (max(due, lane.since), lane)
+            for lane in self._ledger.lanes.values()
+            if (due := _piece_due(lane)) is not None and due <= now
+        ]
+        return self._again(min(due, key=lambda pair: pair[0])[1], now, probe) if due else None
+
+    def _fresh(self, picks: list[Pick], now: float, probe: bool) -> Invoke:
         successes = self._ledger.breaker.successes
         shares = tuple(Share(lane.lease, lane.take(events, successes)) for lane, events in picks)
         return self._launch([lane for lane, _ in picks], shares, now, again=False, probe=probe)
 
-    def _again(self, lane: Lane, now: float, probe: bool = False) -> Invoke:
+    def _again(self, lane: Lane, now: float, probe: bool) -> Invoke:
         assert lane.part is not None
         assert lane.part.piece is not None
         self._ledger.counters["events_retried"] += len(lane.part.piece.entries)
@@ -96,13 +108,15 @@ class Dispatch:
             return
         if ledger.breaker.is_open:
             return
-        lane.take_undecodable(ledger.breaker.successes)
+        if ledger.breaker.room == 0 and not head.given_up:
+            head.given_up = True
+            ledger.open_breaker(lane, now, f"{ledger.breaker.run + 1} records in a row were given up")
+            return
+        ledger.breaker.gave_up(undecodable=lane.take_undecodable(ledger.breaker.room, ledger.breaker.successes))
         assert lane.part is not None
         for doomed in lane.part.doomed:
             error = str(doomed.failure)
             ledger.note("warning", "record is undecodable", lane, offset=doomed.entry.offset, error=error)
-        if ledger.breaker.gave_up(undecodable=len(lane.part.doomed)):
-            ledger.hold(lane, now, f"{ledger.breaker.run} records in a row were given up")
 
     def _letters(self, lane: Lane, now: float) -> list[Work]:
         ledger, part = self._ledger, lane.part
@@ -125,7 +139,7 @@ class Dispatch:
 
     def _probe(self, now: float) -> list[Work]:
         ledger = self._ledger
-        if not ledger.breaker.may_probe(now) or ledger.slots < ledger.settings.concurrency:
+        if not ledger.breaker.may_probe(now) or ledger.slots == 0 or ledger.expecting:
             return []
         work = self._find_probe(now)
         if work is None:
@@ -140,17 +154,13 @@ class Dispatch:
         # Another lane's untried events say most about the handler; then what waits for a retry; then what is held.
         ledger = self._ledger
         limits = ledger.settings.limits
-        if picks := choose(ledger.lanes.values(), limits, now, at_once=True):
-            return self._fresh(picks[:1], now, probe=True)
-        for lane in self._due(now):
-            return self._again(lane, now, probe=True)
+        if (work := self._untried(now, at_once=True, probe=True)) or (work := self._retry(now, probe=True)):
+            return work
         for lane in ledger.held():
-            assert lane.part is not None
-            lane.restart(ledger.read, limits.size, limits.bytes)
-            if lane.part.todo:
-                return self._again(lane, now, probe=True)
-            lane.part.held = True
-        return None
+            lane.restart(limits.size, limits.bytes)
+            return self._again(lane, now, probe=True)
+        ledger.reread_undecodable()
+        return self._untried(now, at_once=True, probe=True)
 
 
 def _piece_due(lane: Lane) -> float | None:

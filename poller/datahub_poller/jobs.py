@@ -20,7 +20,10 @@ from datahub_poller.works import Away, Delivered, Failed, Invoke, Named, Outcome
 
 @dataclass(frozen=True, slots=True)
 class Jobs:
-    """`read` gives a record's verdict anew: a handler may have changed the envelope that it was given before."""
+    """`read` gives a record's verdict anew: a handler may have changed the envelope that it was given before.
+
+    `scrub` takes secrets out of what a handler's error says.
+    """
 
     action: str
     invoker: Invoker
@@ -29,6 +32,7 @@ class Jobs:
     clock: Callable[[], float]
     wall: Callable[[], float]
     timeout: float
+    scrub: Callable[[str], str] = str
 
     def invocation(self, work: Invoke) -> Callable[[], Outcome]:
         """One call of the handler with the events of all shares."""
@@ -39,7 +43,7 @@ class Jobs:
             try:
                 outcome = self.invoker.invoke(invocation)
             except HandlerFailed as error:
-                return Failed(Failure("handler", error.kind, str(error), error.stack))
+                return Failed(Failure("handler", error.kind, self.scrub(str(error)), self.scrub(error.stack)))
             except Transient as error:
                 return Away(str(error))
             return Named(outcome.failed) if isinstance(outcome, Partial) else Delivered()

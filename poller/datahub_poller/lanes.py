@@ -30,9 +30,12 @@ class Lease:
 
 
 class Entry:
-    """A record in a lane. `end` is where the lane settles once this entry and all before it are done."""
+    """A record in a lane. `end` is where the lane settles once this entry and all before it are done.
 
-    __slots__ = ("at", "done", "end", "record", "size", "verdict")
+    `given_up` stays when an open breaker held its letter and it is tried anew: the breaker counts it once.
+    """
+
+    __slots__ = ("at", "done", "end", "given_up", "record", "size", "verdict")
 
     def __init__(self, record: Record, verdict: Event | Undecodable | Awaiting, at: float) -> None:
         self.record = record
@@ -41,6 +44,7 @@ class Entry:
         self.end = record.offset + 1
         self.at = at
         self.done = False
+        self.given_up = False
 
     @property
     def offset(self) -> int:
@@ -165,17 +169,17 @@ class Lane:
         else:
             last.end = max(last.end, offset)
 
-    def reread(self, read: Callable[[Record], Verdict]) -> bool:
-        """Read again what waited for a schema; whether anything changed."""
+    def reread(self, read: Callable[[Record], Verdict], kind: type[Awaiting | Undecodable] = Awaiting) -> bool:
+        """Read again what waited for a schema, or what was undecodable; whether anything changed."""
         before, self.pending = self.pending, deque()
         changed = False
         for entry in before:
-            if not isinstance(entry.verdict, Awaiting):
+            if not isinstance(entry.verdict, kind):
                 self.pending.append(entry)
                 continue
             self._count(entry.verdict, -1)
             verdict = read(entry.record)
-            changed = changed or not isinstance(verdict, Awaiting)
+            changed = changed or not isinstance(verdict, kind)
             if isinstance(verdict, Skipped):
                 self.bytes -= entry.size
                 self._settle_behind(entry.end)
@@ -213,17 +217,25 @@ class Lane:
         self.part = Part(deque(piece.entries), [piece], count, successes)
         return piece
 
-    def take_undecodable(self, successes: int) -> None:
-        """The run of undecodable records at the head becomes a part that has letters only."""
-        doomed = []
-        while self.pending and isinstance(verdict := self.pending[0].verdict, Undecodable):
-            entry = self.pending.popleft()
-            self._count(verdict, -1)
-            self.last_failure = verdict.failure
-            doomed.append(Doomed(entry, verdict.failure, 0, None))
-            if len(doomed) == LONGEST_LETTER_RUN:
+    def take_undecodable(self, room: int, successes: int) -> int:
+        """Undecodable records at the head become a part that has letters only.
+
+        At most `room` of them are given up for the first time; returns how many that are.
+        """
+        doomed: list[Doomed] = []
+        first = 0
+        while self.pending and len(doomed) < LONGEST_LETTER_RUN:
+            entry = self.pending[0]
+            if not isinstance(entry.verdict, Undecodable) or (first == room and not entry.given_up):
                 break
-        self.part = Part(deque(d.entry for d in doomed), [], 0, successes, doomed)
+            first += not entry.given_up
+            entry.given_up = True
+            self.pending.popleft()
+            self._count(entry.verdict, -1)
+            self.last_failure = entry.verdict.failure
+            doomed.append(Doomed(entry, entry.verdict.failure, 0, None))
+        self.part = Part(deque(d.entry for d in doomed), [], 0, successes, doomed, judged=True)
+        return first
 
     # -- what became of a piece
 
@@ -250,11 +262,15 @@ class Lane:
         for half in (piece.entries[middle:], piece.entries[:middle]):
             part.todo.append(Piece(half, piece.attempts, splitting=True))
 
-    def doom(self, piece: Piece, failure: Failure, batch_id: str) -> None:
-        """The next piece's entries are given up."""
+    def doom(self, piece: Piece, failure: Failure, batch_id: str) -> int:
+        """The next piece's entries are given up; returns how many of them for the first time."""
         part = self._part_of(piece)
         part.todo.pop()
         part.doomed += [Doomed(entry, failure, piece.attempts, batch_id) for entry in piece.entries]
+        first = sum(not entry.given_up for entry in piece.entries)
+        for entry in piece.entries:
+            entry.given_up = True
+        return first
 
     def lettered(self) -> None:
         """The letters of all that was given up are acknowledged."""
@@ -263,31 +279,18 @@ class Lane:
         doomed, part.doomed = part.doomed, []
         self._finish(d.entry for d in doomed)
 
-    def restart(self, read: Callable[[Record], Verdict], count: int, size: int) -> None:
-        """Try the part's unfinished entries anew, with others behind them up to `count` and `size` in all."""
+    def restart(self, count: int, size: int) -> None:
+        """Try the part's unfinished events anew, with others behind them up to `count` and `size` in all."""
         part = self.part
         assert part is not None
         assert self.flight is None
-        given_up = {id(d.entry): d for d in part.doomed}
-        entries, part.doomed = [], []
-        for entry in part.entries:
-            if entry.done:
-                continue
-            if isinstance(entry.verdict, Undecodable) and isinstance(
-                verdict := read(entry.record), Event | Undecodable
-            ):
-                entry.verdict = verdict
-            if isinstance(entry.verdict, Undecodable):
-                part.doomed.append(given_up[id(entry)])
-            else:
-                entries.append(entry)
-        held = sum(entry.size for entry in entries)
-        more, _ = self.ready(max(0, count - len(entries)), max(0, size - held))
-        added = [self.pending.popleft() for _ in range(more)]
+        entries = [entry for entry in part.entries if not entry.done]
+        left = size - sum(entry.size for entry in entries)
+        more, held = self.ready(max(0, count - len(entries)), max(0, left))
+        added = [self.pending.popleft() for _ in range(more)] if held <= left else []
         part.entries += added
-        entries += added
-        part.todo = [Piece(entries)] if entries else []
-        part.size, part.succeeded, part.held, part.judged = len(entries), 0, False, False
+        part.doomed, part.todo = [], [Piece(entries + added)]
+        part.size, part.succeeded, part.held, part.judged = len(entries) + len(added), 0, False, False
 
     def _part_of(self, piece: Piece) -> Part:
         assert self.part is not None

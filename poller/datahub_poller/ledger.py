@@ -13,7 +13,7 @@ from typing import Any
 
 from datahub_poller.batching import Limits
 from datahub_poller.lanes import Lane, Lease
-from datahub_poller.model import Event, Failure, Record, TopicPartition, Verdict
+from datahub_poller.model import Event, Failure, Record, Skipped, TopicPartition, Undecodable, Verdict
 from datahub_poller.policy import Breaker, Policy
 from datahub_poller.works import Flight, Halt, Invoke, Level, Note, Work
 
@@ -77,14 +77,28 @@ class Ledger:
         if lane is None:
             return
         lane.offer(record, verdict, now)
-        if isinstance(verdict, Event):
-            self.breaker.decoded()
+        self._decoded(verdict)
 
     def reread(self) -> None:
         """Schemas came: read again what waited for one."""
         for lane in self.lanes.values():
-            if lane.awaiting and lane.reread(self.read):
+            if lane.awaiting and lane.reread(self._read_again):
                 self.note("info", "schema arrived", lane, waiting=lane.awaiting)
+
+    def reread_undecodable(self) -> None:
+        """Read again what could not be decoded: it may have been the registry's fault."""
+        for lane in self.lanes.values():
+            if lane.undecodable and lane.reread(self._read_again, Undecodable):
+                self.note("info", "undecodable records were read after all", lane, left=lane.undecodable)
+
+    def _read_again(self, record: Record) -> Verdict:
+        verdict = self.read(record)
+        self._decoded(verdict)
+        return verdict
+
+    def _decoded(self, verdict: Verdict) -> None:
+        if isinstance(verdict, Event) or (isinstance(verdict, Skipped) and verdict.reason != "tombstone"):
+            self.breaker.decoded()
 
     # -- calls
 
@@ -104,6 +118,11 @@ class Ledger:
         self.flights[work.flight] = Flight(work, now, probe)
         for lane in lanes:
             lane.flight, lane.since = work.flight, now
+
+    @property
+    def expecting(self) -> bool:
+        """Whether an invocation runs that may still return in time."""
+        return any(isinstance(flight.work, Invoke) and not flight.overdue for flight in self.flights.values())
 
     def land(self, flight_id: int) -> Flight:
         """A call returned: partitions that waited for it to return may go on."""
@@ -132,6 +151,8 @@ class Ledger:
         for flight in late:
             flight.overdue = True
             self.counters["overdue_invocations"] += 1
+            if flight.probe:
+                self.breaker.trip(now, self.breaker.reason or "the probe did not return")
         return late
 
     def in_flight(self, partitions: Iterable[TopicPartition] | None = None) -> bool:
@@ -146,9 +167,13 @@ class Ledger:
         return [lane for lane in self.lanes.values() if lane.may_act and lane.part is not None and lane.part.held]
 
     def hold(self, lane: Lane, now: float, reason: str) -> None:
-        """Open the breaker because of what this lane gave up."""
+        """Open the breaker because of what this lane gave up, and keep its letters."""
         assert lane.part is not None
         lane.part.held, lane.part.judged = True, False
+        self.open_breaker(lane, now, reason)
+
+    def open_breaker(self, lane: Lane, now: float, reason: str) -> None:
+        """Open the breaker because of this lane."""
         self.breaker.trip(now, reason)
         self.note("error", "breaker opened", lane, reason=reason, pause_seconds=self.breaker.pause)
 

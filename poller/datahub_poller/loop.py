@@ -251,10 +251,11 @@ class Poller:
 
     def trouble(self, reason: str | None) -> None:
         """What the source cannot do, or that it can again."""
+        began = self.source_trouble is None
         self.source_trouble = reason
         if reason is None:
             log_event(self.logger, logging.INFO, "kafka answers again")
-        else:
+        elif began:  # while it lasts, the reason changes with every broker that is tried
             log_event(self.logger, logging.WARNING, "kafka is in trouble", reason=reason)
 
     # -- stopping

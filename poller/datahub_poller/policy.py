@@ -6,6 +6,7 @@ it only waits.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -101,6 +102,11 @@ class Breaker:
     def run(self) -> int:
         """Records given up in a row up to now."""
         return self._undecodable + self._failed
+
+    @property
+    def room(self) -> int:
+        """How many more may be given up before the run is too long."""
+        return max(0, self.in_a_row - 1 - self.run) if self.in_a_row > 0 else sys.maxsize
 
     def gave_up(self, undecodable: int = 0, failed: int = 0) -> bool:
         """That many more records were given up; whether the run is now too long for their letters to be written."""

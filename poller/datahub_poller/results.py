@@ -32,23 +32,27 @@ class Results:
                 self._wrote(work, outcome, now)
 
     def _invoked(self, work: Invoke, probe: bool, outcome: Outcome, now: float) -> None:
+        mine = []
         for share in work.shares:
-            lane = self._ledger.lane_of(share.lease)
-            if lane is None:
-                self._ledger.counters["late_results"] += 1
-                self._ledger.log(
-                    "warning", "late result ignored", partition=str(share.lease.tp), batch_id=work.batch_id
-                )
+            if (lane := self._ledger.lane_of(share.lease)) is not None:
+                mine.append((lane, share.piece))
                 continue
-            lane.flight, lane.since = None, now
-            self._apply(lane, share.piece, work, outcome, now)
-        if self._shows_success(work, outcome):
-            self._succeeded(now)
+            self._ledger.counters["late_results"] += 1
+            self._ledger.log("warning", "late result ignored", partition=str(share.lease.tp), batch_id=work.batch_id)
+        # A success ends a row of failures before those of the same invocation are counted.
+        if mine and self._shows_success(work, outcome):
+            self._succeeded()
         elif probe:
-            self._ledger.breaker.trip(now, self._ledger.breaker.reason or "the probe failed")
-            self._ledger.log(
-                "warning", "breaker stays open", batch_id=work.batch_id, reason=self._ledger.breaker.reason
-            )
+            self._stay_open(work, now)
+        for lane, piece in mine:
+            lane.flight, lane.since = None, now
+            self._apply(lane, piece, work, outcome, now)
+
+    def _stay_open(self, work: Invoke, now: float) -> None:
+        breaker = self._ledger.breaker
+        if breaker.is_open:
+            breaker.trip(now, breaker.reason or "")
+            self._ledger.log("warning", "breaker stays open", batch_id=work.batch_id, reason=breaker.reason)
 
     @staticmethod
     def _shows_success(work: Invoke, outcome: Outcome) -> bool:
@@ -131,8 +135,7 @@ class Results:
         if self._ledger.settings.throw:
             self._ledger.stop_before(piece.entries[0].record, failure)
             return
-        lane.doom(piece, failure, work.batch_id)
-        if self._ledger.breaker.gave_up(failed=len(piece.entries)):
+        if self._ledger.breaker.gave_up(failed=lane.doom(piece, failure, work.batch_id)):
             self._ledger.hold(lane, now, f"{self._ledger.breaker.run} records in a row were given up")
 
     def _wrote(self, work: WriteLetters, outcome: Outcome, now: float) -> None:
@@ -162,15 +165,10 @@ class Results:
             self._ledger.note("error", "dead letters could not be written, will be tried again", lane, reason=reason)
         lane.trouble = reason
 
-    def _succeeded(self, now: float) -> None:
+    def _succeeded(self) -> None:
         ledger = self._ledger
         if not ledger.breaker.succeeded():
             return
         ledger.log("info", "breaker closed")
         for lane in ledger.held():
-            assert lane.part is not None
-            lane.restart(ledger.read, ledger.settings.limits.size, ledger.settings.limits.bytes)
-            if lane.part.piece is not None:
-                lane.part.piece.due = now
-            elif ledger.breaker.gave_up(undecodable=len(lane.part.doomed)):
-                ledger.hold(lane, now, f"{ledger.breaker.run} records in a row were given up")
+            lane.restart(ledger.settings.limits.size, ledger.settings.limits.bytes)

@@ -10,11 +10,11 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import FrameType
 
 from datahub_poller import __version__, app
-from datahub_poller.config import ActionFile
+from datahub_poller.config import ActionFile, secrets_of
 from datahub_poller.errors import CannotStart, Fatal
 from datahub_poller.loop import Poller
 from datahub_poller.observe.logs import log_event
@@ -39,31 +39,34 @@ class Service:
         self._code = FAILED
         self._signals = 0
         self._deadline: float | None = None
+        self._refusal: CannotStart | None = None
         self._ended = threading.Event()
 
     def run(self) -> int:
-        """The exit code. Raises CannotStart for what is wrong before a thread is started."""
-        for warning in self._action.warnings:
-            log_event(LOG, logging.WARNING, "action file", about=warning)
-        parts = app.outside(self._action)
-        parts.invoker.load()
-        parts.sink.check()
-        self._open_status()
+        """The exit code. Raises CannotStart."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
+        for warning in self._action.warnings:
+            log_event(LOG, logging.WARNING, "action file", about=warning)
+        parts = app.outside(self._action, self._environ)
+        parts.invoker.load()
+        parts.sink.check()
+        self._open_status(secrets_of(self._action, self._environ))
         threading.Thread(target=self._body, args=(parts,), name="poll", daemon=True).start()
         while not self._ended.wait(0.2):
             if self._deadline is not None and time.monotonic() > self._deadline + GRACE:
                 log_event(LOG, logging.WARNING, "deadline passed: ending with calls or a commit unfinished")
                 self._end_now(STOPPED)
         self._end_after(self._deadline)
+        if self._refusal is not None:
+            raise self._refusal
         return self._code
 
-    def _open_status(self) -> None:
+    def _open_status(self, secrets: Collection[str]) -> None:
         self._board.beat(time.monotonic())
         self._board.publish(PollerStatus(self._action.name, __version__, "starting", started_at=time.monotonic()))
         if self._status_port is not None:
-            port = StatusServer(self._board, self._status_port).start()
+            port = StatusServer(self._board, self._status_port, scrub=secrets).start()
             log_event(LOG, logging.INFO, "status is served", url=f"http://127.0.0.1:{port}/status")
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
@@ -72,11 +75,11 @@ class Service:
             self._end_now(FAILED)
         self._deadline = time.monotonic() + self._action.shutdown.deadline
         log_event(LOG, logging.INFO, "signal received", signal=signal.Signals(number).name)
-        if self._poller is not None:
+        if self._poller is None:  # nothing was begun: there is no call to wait for and no group to leave
+            log_event(LOG, logging.INFO, "stopped before it had started")
+            self._end_now(STOPPED)
+        else:
             self._poller.stop(self._deadline)
-        else:  # nothing was begun: there is no call to wait for and no group to leave
-            self._code = STOPPED
-            self._ended.set()
 
     # -- the poll thread
 
@@ -84,8 +87,7 @@ class Service:
         try:
             self._code = self._start_and_run(parts)
         except CannotStart as error:
-            log_event(LOG, logging.ERROR, "could not start", reason=str(error))
-            self._code = NOT_STARTED
+            self._refusal, self._code = error, NOT_STARTED
         except Fatal as error:
             log_event(LOG, logging.ERROR, "failed", reason=str(error))
             self._code = FAILED

@@ -128,6 +128,6 @@ def test_the_poller_reads_what_the_serializer_wrote(glue_java, written, framed, 
     assert [frame.payload for frame in frames] == bodies
     (key,) = {frame.key for frame in frames}
     fetched = GlueRegistry(region=REGION, endpoint=glue_java.server.url, timeout=10.0).fetch(key)
-    reader = Reader(fetched.text, fetched.references)
+    reader = Reader(fetched)
     for frame, body in zip(frames, bodies, strict=True):
         assert reader.read(frame.payload) == fastavro.schemaless_reader(io.BytesIO(body), schema, None)

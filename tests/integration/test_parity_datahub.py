@@ -153,7 +153,7 @@ def test_envelopes_equal_what_datahub_actions_writes_as_json(kind: str) -> None:
         seen |= envelope["event"].keys()
         known = {field.name for field in expected.event.RECORD_SCHEMA.fields}
     never = {"auditHeader"} | ({"previousAspectValue", "previousSystemMetadata"} if "time" in kind else set())
-    assert known - seen == never, "DataHub's classes have fields that the poller drops"
+    assert known - seen <= never, "DataHub's classes have fields that the poller drops"
 
 
 @pytest.mark.parametrize("kind", [made.versioned_changes, made.timeseries_changes])

@@ -25,6 +25,7 @@ from datahub_poller.works import Away, Delivered, Failed, Invoke, Named, WriteLe
 from support.values import KINDS, kind_of, record_of, schema_of, value_of, verdict_of
 
 TPS = [TopicPartition("mcl", 0), TopicPartition("mcl", 1), TopicPartition("pe", 0)]
+HEALTHY = TopicPartition("pe", 1)
 KEYS = [SchemaKey("confluent", 1), SchemaKey("confluent", 2)]
 POLL_RECORDS = 6
 LARGEST = 40
@@ -112,10 +113,10 @@ class Delivery(RuleBasedStateMachine):
         self.results = Results(self.ledger, chances.random)
 
         # Kafka's side.
-        self.log = {tp: [] for tp in TPS}
-        self.end = dict.fromkeys(TPS, 0)
+        self.log = {tp: [] for tp in (*TPS, HEALTHY)}
+        self.end = dict.fromkeys(self.log, 0)
         self.broker = {}
-        self.position = dict.fromkeys(TPS, 0)
+        self.position = dict.fromkeys(self.log, 0)
         # The account: under the lease held now, and in all.
         self.leases = {}
         self.start = {}
@@ -144,19 +145,18 @@ class Delivery(RuleBasedStateMachine):
         self._read(TPS[which], POLL_RECORDS)
         self._turn()
 
-    @rule(which=st.integers(0, 2), records=fresh_records)
     def append(self, which, records):
-        tp = TPS[which]
+        self._append(TPS[which], records)
+
+    def _append(self, tp, records):
         for gap, kind, key, size in records:
             offset = self.end[tp] + gap
             self.log[tp].append(record_of(tp, offset, value_of(kind, key, size)))
             self.end[tp] = offset + 1
 
-    @rule(which=st.integers(0, 2), gap=st.integers(1, 3))
     def append_control_records(self, which, gap):
         self.end[TPS[which]] += gap
 
-    @rule(which=st.integers(0, 2))
     def assign(self, which):
         self._assign(TPS[which])
 
@@ -190,13 +190,11 @@ class Delivery(RuleBasedStateMachine):
             self.ledger.offer(record, verdict, self.now)
         return len(found)
 
-    @rule(which=st.integers(0, 2))
     def read_again_what_was_read(self, which):
         tp = TPS[which]
         for record in list(self.taken[tp].values())[-3:] if tp in self.ledger.lanes else ():
             self.ledger.offer(record, verdict_of(record, self.known), self.now)
 
-    @rule(which=st.integers(0, 2))
     def read_a_record_of_another_member(self, which):
         tp = TPS[which]
         if tp not in self.ledger.lanes:
@@ -204,7 +202,6 @@ class Delivery(RuleBasedStateMachine):
             self.ledger.offer(record, verdict_of(record, self.known), self.now)
             assert tp not in self.ledger.lanes
 
-    @rule()
     def be_quiet(self):
         """Control records at the end are passed."""
         for tp, lane in self.ledger.lanes.items():
@@ -212,28 +209,58 @@ class Delivery(RuleBasedStateMachine):
                 self.position[tp] = self.end[tp]
                 lane.skip_to(self.end[tp])
 
-    @rule(which=st.integers(0, 2))
     def commit(self, which):
         lane = self.ledger.lanes.get(TPS[which])
         if lane is not None:
             assert lane.settled >= self.broker.get(lane.tp, 0)
             self.broker[lane.tp] = lane.committed = lane.settled
 
-    @rule(which=st.integers(0, 2))
     def drain(self, which):
         self.ledger.drain([TPS[which]])
 
-    @rule(which=st.integers(0, 2))
     def revoke(self, which):
         self.ledger.drain([TPS[which]])
         self.commit(which)
         self.lose(which)
 
-    @rule(which=st.integers(0, 2))
     def lose(self, which):
         tp = TPS[which]
         self.ledger.close([tp])
         self.leases.pop(tp, None)
+
+    @rule(
+        which=st.integers(0, 2),
+        how=st.sampled_from(("assign", "drain", "revoke", "lose", "revoke and assign", "lose and assign")),
+    )
+    def rebalance(self, which, how):
+        if how in ("drain", "revoke", "lose"):
+            {"drain": self.drain, "revoke": self.revoke, "lose": self.lose}[how](which)
+        if how.startswith(("revoke and", "lose and")):
+            self.revoke(which) if how.startswith("revoke") else self.lose(which)
+        if how.endswith("assign"):
+            self.assign(which)
+            self._read(TPS[which], POLL_RECORDS)
+            self._turn()
+
+    @rule(
+        which=st.integers(0, 2),
+        how=st.sampled_from(("append", "control records", "quiet", "commit", "read again", "read of another")),
+        records=fresh_records,
+    )
+    def meanwhile(self, which, how, records):
+        match how:
+            case "append":
+                self.append(which, records)
+            case "control records":
+                self.append_control_records(which, len(records))
+            case "quiet":
+                self.be_quiet()
+            case "commit":
+                self.commit(which)
+            case "read again":
+                self.read_again_what_was_read(which)
+            case "read of another":
+                self.read_a_record_of_another_member(which)
 
     # -- the registry
 
@@ -265,10 +292,6 @@ class Delivery(RuleBasedStateMachine):
         self.ledger.overdue(self.now)
         self._turn()
 
-    @rule()
-    def turn(self):
-        self._turn()
-
     def _turn(self):
         halted = self.ledger.halt is not None
         works = self.dispatch.next_works(self.now)
@@ -276,6 +299,8 @@ class Delivery(RuleBasedStateMachine):
         assert self.dispatch.next_works(self.now) == []
         for work in works:
             self._started(work)
+        if self.breaker.is_open:
+            self._held_back()
         running = sum(isinstance(call.work, Invoke) for call in self.calls.values())
         assert running <= self.settings.concurrency
         return works
@@ -339,10 +364,17 @@ class Delivery(RuleBasedStateMachine):
     # -- what comes back
 
     @precondition(lambda self: self.calls)
-    @rule(which=st.integers(0, 5), how=st.sampled_from(("answer", "answer", "name", "away", "ok", "raise")), mask=st.integers(0, 255))
-    def call_returns(self, which, how, mask):
+    @rule(
+        which=st.integers(0, 5),
+        how=st.sampled_from(("answer", "answer", "name", "away", "ok", "raise")),
+        mask=st.integers(0, 255),
+        turn=st.booleans(),
+    )
+    def call_returns(self, which, how, mask, turn):
         flight = sorted(self.calls)[which % len(self.calls)]
         self._returns(flight, how, mask)
+        if turn:
+            self._turn()
 
     def _returns(self, flight, how, mask):
         call = self.calls.pop(flight)
@@ -431,6 +463,13 @@ class Delivery(RuleBasedStateMachine):
 
     # -- the breaker's account
 
+    def _held_back(self):
+        """What an open breaker may have opened for counts as failed from now on."""
+        self.moment += 1
+        for tp, lane in self.ledger.lanes.items():
+            if lane.pending and kind_of(lane.pending[0].record) == "junk":
+                self.first_failed.setdefault((tp, lane.pending[0].offset), self.moment)
+
     def _decoded(self):
         self.moment += 1
         self.last_decoded = self.moment
@@ -441,7 +480,7 @@ class Delivery(RuleBasedStateMachine):
         for doomed in work.doomed:
             place = work.lease.tp, doomed.entry.offset
             junk = kind_of(doomed.entry.record) == "junk"
-            failed = self.moment if junk else self.first_failed[place]
+            failed = self.first_failed.get(place, self.moment)
             if failed > self.last_success and place not in {p for p, _, _ in self.letters_in_row}:
                 self.letters_in_row.append((place, junk, self.moment))
         row = [p for p, junk, at in self.letters_in_row if not junk or at > self.last_decoded]
@@ -527,8 +566,10 @@ class Delivery(RuleBasedStateMachine):
             if self.ledger.halt is not None:
                 self._after_halt()
                 return
-            moved = sum(self._read(tp, POLL_RECORDS) for tp in TPS)
+            moved = sum(self._read(tp, POLL_RECORDS) for tp in self.log)
             moved += len(self._turn())
+            if self.ledger.halt is not None:
+                continue
             self.be_quiet()
             self._check()
             if self._all_settled():
@@ -545,7 +586,8 @@ class Delivery(RuleBasedStateMachine):
         self.now = due
         if self.breaker.is_open and self.now >= self.breaker.probe_at:
             # Another partition is healthy.
-            self.append(2, [(0, "good", None, 0)])
+            self._assign(HEALTHY)
+            self._append(HEALTHY, [(0, "good", None, 0)])
 
     def _check(self):
         self.settled_passes_nothing_that_is_not_done()
@@ -560,7 +602,7 @@ class Delivery(RuleBasedStateMachine):
         assert self._turn() == []
         self._check()
         self.the_halt_settles_nothing_at_or_past_the_failed_record()
-        bad = {(tp, r.offset) for tp in TPS for r in self.log[tp] if kind_of(r) in ("poison", "junk")}
+        bad = {(tp, r.offset) for tp in self.log for r in self.log[tp] if kind_of(r) in ("poison", "junk")}
         record = self.ledger.halt.record
         if self.honest and self.settings.policy.bisect:
             assert (record.tp, record.offset) in bad
@@ -571,9 +613,9 @@ class Delivery(RuleBasedStateMachine):
         assert self.ledger.held_bytes() == 0
         assert self.ledger.paused() == frozenset()
         assert all(lane.idle for lane in self.ledger.lanes.values())
-        events = {(tp, r.offset) for tp in TPS for r in self.log[tp] if kind_of(r) in ("good", "poison")}
-        junk = {(tp, r.offset) for tp in TPS for r in self.log[tp] if kind_of(r) == "junk"}
-        poison = {(tp, r.offset) for tp in TPS for r in self.log[tp] if kind_of(r) == "poison"}
+        events = {(tp, r.offset) for tp in self.log for r in self.log[tp] if kind_of(r) in ("good", "poison")}
+        junk = {(tp, r.offset) for tp in self.log for r in self.log[tp] if kind_of(r) == "junk"}
+        poison = {(tp, r.offset) for tp in self.log for r in self.log[tp] if kind_of(r) == "poison"}
         assert events <= self.delivered | self.lettered
         assert junk <= self.lettered
         if self.honest:
@@ -581,7 +623,7 @@ class Delivery(RuleBasedStateMachine):
             assert not poison & self.delivered
         if self.honest and self.settings.policy.bisect:
             assert self.lettered == poison | junk
-        assert all(schema_of(r) is None or schema_of(r) in self.known for tp in TPS for r in self.log[tp])
+        assert all(schema_of(r) is None or schema_of(r) in self.known for tp in self.log for r in self.log[tp])
 
 
 class Moody(Delivery):

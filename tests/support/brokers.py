@@ -44,7 +44,7 @@ class Committed(NamedTuple):
 class Bed(Protocol):
     """A broker to test on. What waits, waits until the broker has it; what fails, raises."""
 
-    kind: Literal["mock", "kafka"]
+    kind: Literal["scripted", "mock", "kafka"]
     bootstrap: str
     consumer: dict[str, str | int]
     """Properties with which a consumer group is quick here."""

@@ -29,9 +29,9 @@ ENTITY_CHANGE = {
     "category": "TAG",
     "operation": "ADD",
     "modifier": "urn:li:tag:pii",
-    "parameters": {"tagUrn": "urn:li:tag:pii"},
     "auditStamp": STAMP,
     "version": 0,
+    "parameters": {"tagUrn": "urn:li:tag:pii"},
 }
 RELATIONSHIP_CHANGE = {
     "sourceUrn": "urn:li:dataset:a",

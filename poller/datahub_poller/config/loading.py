@@ -22,7 +22,14 @@ from datahub_poller.config.properties import consumer_properties
 from datahub_poller.config.quantities import duration_text, has_zone
 from datahub_poller.config.rules import filters_problems, revoke_wait, rule_problems, subscription_problems
 from datahub_poller.config.secrets import secret_literals
-from datahub_poller.config.spellings import changed, folded, spelling_problems, spelling_warnings, without_empty
+from datahub_poller.config.spellings import (
+    changed,
+    folded,
+    spelling_problems,
+    spelling_warnings,
+    value_at,
+    without_empty,
+)
 from datahub_poller.config.validation import validated
 from datahub_poller.errors import ConfigError
 from datahub_poller.filter_shape import filter_warnings
@@ -160,7 +167,7 @@ def _finished(
 def _warnings(given: ActionFile, action: ActionFile, raw: Mapping[str, Any]) -> Iterable[str]:
     if ":" in action.name:
         yield "name holds a colon: Amazon MSK shows no lag metrics for such a consumer group"
-    if not has_zone(raw["source"].get("config", {}).get("start")):
+    if not has_zone(value_at(raw, ("source", "config", "start"))):
         yield "source.config.start names no time zone and is taken as UTC"
     for warning in filter_warnings(given.filters, given.filter):
         yield str(warning)

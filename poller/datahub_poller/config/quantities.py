@@ -192,11 +192,15 @@ def _in_utc(time: datetime) -> datetime:
 def duration_text(seconds: float) -> str:
     """The shortest text that `Duration` reads as this many seconds."""
     if 0 < seconds < 1 or seconds != int(seconds):
-        return f"{round(seconds * 1000, 3):g}ms" if seconds < 1 else f"{seconds:g}s"
+        return f"{_decimal(seconds * 1000)}ms" if seconds < 1 else f"{_decimal(seconds)}s"
     whole = int(seconds)
     if whole and whole % 3600 == 0:
         return f"{whole // 3600}h"
     return f"{whole // 60}m" if whole % 60 == 0 and whole >= _SHORT_MINUTES else f"{whole}s"
+
+
+def _decimal(number: float) -> str:
+    return f"{number:.6f}".rstrip("0").rstrip(".")
 
 
 def size_text(size: int) -> str:

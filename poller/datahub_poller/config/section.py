@@ -5,13 +5,12 @@ The only place that knows how pydantic is told of our own checks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, PlainSerializer, PlainValidator, model_validator
 
 from datahub_poller.config.quantities import duration_text, size_text
-from datahub_poller.config.secrets import masked
 
 Seconds = Annotated[float, PlainSerializer(duration_text)]
 """Seconds; written as `500ms` or `2m` where settings are shown."""
@@ -39,6 +38,6 @@ class Section(BaseModel):
             return data
         return {key: value for key, value in data.items() if value is not None or key in cls.null_is_a_value}
 
-    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        for name, value in super().__repr_args__():
-            yield name, value if isinstance(value, Section) else masked(value, (name or "",))
+    def __repr_args__(self) -> tuple[()]:
+        """Nothing: any text may have come from a variable that holds a secret. `effective` shows the values."""
+        return ()

@@ -104,6 +104,14 @@ def is_given(action: ActionFile, path: KeyPath) -> bool:
     return path[-1] in section.model_fields_set
 
 
+def value_at(data: Mapping[str, Any], path: KeyPath) -> Any:
+    """What plain data holds at the path, `None` if nothing."""
+    value: Any = data
+    for part in path:
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
 def _reset_word(action: ActionFile) -> str:
     return str(action.source.config.connection.consumer_config.get("auto.offset.reset", "")).strip().lower()
 
@@ -149,10 +157,8 @@ def _consumer_warnings(action: ActionFile) -> Iterator[str]:
 
 
 def _registry_warnings(raw: Mapping[str, Any]) -> Iterator[str]:
-    given: Any = raw
     path = (*_CONNECTION, "schema_registry_config")
-    for part in path:
-        given = given.get(part) if isinstance(given, Mapping) else None
+    given = value_at(raw, path)
     for key in given if isinstance(given, Mapping) else ():
         plain = str(key).removeprefix(JAVA_PREFIX)
         if plain != key:

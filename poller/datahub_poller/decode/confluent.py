@@ -6,7 +6,6 @@ retries and no cache of the client's, which `schemas` has better. The client is 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
@@ -32,8 +31,6 @@ class ConfluentRegistry:
         self._config = {"timeout": timeout, "max.retries": 0, **config, "url": url}
         self._place = "the schema registry " + ", ".join(map(_without_credentials, url.split(",")))
         self._secrets = sorted(_secrets(url, config), key=len, reverse=True)
-        self._lock = threading.Lock()
-        self._made: SchemaRegistryClient | None = None
 
     def __repr__(self) -> str:
         return f"ConfluentRegistry({self._place})"
@@ -43,7 +40,7 @@ class ConfluentRegistry:
         return self._guarded(int(key.id))
 
     def ask_again(self, key: SchemaKey) -> FetchedSchema:
-        """The same: the client's cache is emptied before every question."""
+        """The same: nothing is remembered."""
         return self._guarded(int(key.id))
 
     def reach(self) -> str:
@@ -56,9 +53,9 @@ class ConfluentRegistry:
 
     def _guarded(self, schema_id: int) -> FetchedSchema:
         """Whatever the client raises for a question becomes one of our kinds, without secrets in it."""
-        client = self._client()
         try:
-            return self._fetched(client, schema_id)
+            with self._client() as client:
+                return self._fetched(client, schema_id)
         except (SchemaNotFound, Transient, Poison):
             raise
         except (ValueError, TypeError, AttributeError, KeyError) as error:
@@ -69,7 +66,6 @@ class ConfluentRegistry:
     def _fetched(self, client: SchemaRegistryClient, schema_id: int) -> FetchedSchema:
         from confluent_kafka.schema_registry.error import SchemaRegistryError  # noqa: PLC0415 - slow, and only now
 
-        client.clear_caches()  # type: ignore[no-untyped-call]  # the client's method has no annotations
         try:
             schema = client.get_schema(schema_id)
         except SchemaRegistryError as error:
@@ -123,27 +119,26 @@ class ConfluentRegistry:
         return text
 
     def _client(self) -> SchemaRegistryClient:
+        """A new one for every question: they are rare, and a connection kept for days is a dead one."""
         from confluent_kafka.schema_registry import SchemaRegistryClient  # noqa: PLC0415 - slow, and only now
 
-        with self._lock:
-            if self._made is None:
-                try:
-                    self._made = SchemaRegistryClient(self._config)
-                except Exception as error:  # noqa: BLE001 - a wrong key, a file that is not there, broken TLS
-                    what = "cannot be asked: see `schema_registry_url` and `schema_registry_config`"
-                    raise self._away(what, error) from None
-            return self._made
+        try:
+            return SchemaRegistryClient(self._config)
+        except Exception as error:  # noqa: BLE001 - a wrong key, a file that is not there, broken TLS
+            what = "cannot be asked: see `schema_registry_url` and `schema_registry_config`"
+            raise self._away(what, error) from None
 
 
 def _without_credentials(url: str) -> str:
     before, at, after = url.strip().rpartition("@")
-    return f"{before.partition('//')[0]}//{after}" if at else after
+    scheme, slashes, _ = before.rpartition("//")
+    return f"{scheme}{slashes}{after}" if at else after
 
 
 def _secrets(url: str, config: Mapping[str, Any]) -> Iterator[str]:
-    """Every form in which a password could stand in an error's text."""
+    """Every form in which a password could stand in an error's text. Taken from the URL generously: it may be wrong."""
     given = [str(config[key]) for key in _SECRET_KEYS if config.get(key)]
-    given += [each.partition("//")[2].partition("/")[0].rpartition("@")[0] for each in url.split(",")]
+    given += [each.strip().rpartition("@")[0].rpartition("//")[2] for each in url.split(",")]
     for secret in given:
         for form in (secret, secret.partition(":")[2]):
             for text in (form, unquote(form)):

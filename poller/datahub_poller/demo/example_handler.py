@@ -15,7 +15,7 @@ NOTEBOOK = Path(__file__).with_name("handled.jsonl")
 LEFT_THE_COMPANY = ("urn:li:corpuser:zoe.nobody",)
 
 
-class NoSuchUser(Exception):  # noqa: N818 - it is named for the person who reads the dead letter
+class NoSuchUser(Exception):
     """The company's directory does not know an owner: no number of attempts will change that."""
 
 

@@ -35,7 +35,13 @@ def poller_environment(environ: Mapping[str, str]) -> dict[str, str]:
         for name, value in environ.items()
         if not name.startswith(_NOT_PASSED_ON) and not name.lower().endswith("_proxy")
     }
-    return {**kept, **dict(PRETENDED), "NO_PROXY": "127.0.0.1"}
+    return {
+        **kept,
+        **dict(PRETENDED),
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "NO_PROXY": "127.0.0.1",
+    }
 
 
 class PollerProcess:

@@ -77,7 +77,7 @@ class Lines:
 
     def scene(self, scene: Scene) -> None:
         """Say which offsets were committed since the last time."""
-        moved = {at: offset for at, offset in scene.committed.items() if self._committed.get(at) != offset}
+        moved = {at: offset for at, offset in scene.committed.items() if self._committed.get(at, 0) != offset}
         if moved:
             words = ", ".join(f"{_partition(at)} {offset}/{scene.ends[at]}" for at, offset in sorted(moved.items()))
             self._say(f"committed  {words}")

@@ -31,6 +31,7 @@ class Beginnings:
         self._wall_ms = wall_ms
         self._logger = logger
         self.first_starts: dict[str, int] = {}
+        self._old_group = False
 
     def of(self, topic: str, tps: Sequence[TopicPartition]) -> dict[TopicPartition, Start]:
         """Where these partitions of one topic begin. Raises KafkaException or Transient where no answer came."""
@@ -40,8 +41,9 @@ class Beginnings:
         if new:
             others = self._committed_of_topic(topic)
             known = first_start(others.values())
-            if self.first_starts and topic not in self.first_starts and not _any_commit(others):
+            if self._old_group and topic not in self.first_starts and not _any_commit(others):
                 self._logger.warning("topic %s is new to the group: it begins by `start`", topic)
+        self._old_group = self._old_group or known is not None
         now = self._wall_ms()
         begin = beginning(self._start_at, known, now)
         starts = {tp: Start(offset, offset) for tp in tps if (offset := committed[tp].offset) is not None}

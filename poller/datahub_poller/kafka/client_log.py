@@ -10,11 +10,10 @@ import re
 from collections.abc import Callable
 from typing import Final
 
+from datahub_poller.kafka.words import plain
 from datahub_poller.observe.logs import Throttle, log_event
 
 EVERY_SECONDS: Final = 30.0
-_THREAD: Final = re.compile(r"^\[thrd:[^\]]*\]: ")
-_AFTER: Final = re.compile(r"\s*\((?:after \d+ms[^)]*|\d+ identical error\(s\) suppressed)\)$")
 _NUMBER: Final = re.compile(r"\d+")
 
 
@@ -32,10 +31,5 @@ class ClientLog:
         held = self._throttle.admit((facility, _NUMBER.sub("0", about)), self._clock())
         if held is not None:
             log_event(
-                self._logger, level, "kafka client", facility=facility, about=about, held_back=held if held else None
+                self._logger, level, "kafka client", facility=facility, about=about, held_back=held or None
             )
-
-
-def plain(text: str) -> str:
-    """The text without the thread that says it, and without how long a state took."""
-    return _AFTER.sub("", _THREAD.sub("", text))

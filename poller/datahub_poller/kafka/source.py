@@ -23,11 +23,13 @@ from confluent_kafka import TopicPartition as KafkaPartition
 from datahub_poller.errors import CannotStart, Fatal, Transient
 from datahub_poller.kafka.begin import ASK_SECONDS, Beginnings
 from datahub_poller.kafka.client_log import ClientLog
-from datahub_poller.kafka.words import NO_OFFSET, OUT_OF_RANGE, REFUSED, real, why
+from datahub_poller.kafka.words import ALL_DOWN, NO_OFFSET, OUT_OF_RANGE, REFUSED, plain, real, why
 from datahub_poller.model import Record, TopicPartition
 from datahub_poller.source import Listener, Start
 from datahub_poller.start import StartAt, mark
 
+THERE: Final = "exists"
+MISSING: Final = "does not exist"
 RESOLVE_AGAIN_SECONDS: Final = 2.0
 RECOVERY_CHECK_SECONDS: Final = 5.0
 _TIMESTAMP_TYPES: Final = {TIMESTAMP_CREATE_TIME: "CREATE_TIME", TIMESTAMP_LOG_APPEND_TIME: "LOG_APPEND_TIME"}
@@ -46,7 +48,7 @@ class KafkaSource:
     ) -> None:
         self._clock = clock
         self._logger = logger
-        self._servers = f"the Kafka broker {properties.get('bootstrap.servers')}"
+        self.servers = f"the Kafka broker {properties.get('bootstrap.servers')}"
         self._incremental = (
             "cooperative" in str(properties.get("partition.assignment.strategy", ""))
             or properties.get("group.protocol") == "consumer"
@@ -74,31 +76,39 @@ class KafkaSource:
 
     def reach(self, topics: Iterable[str], limit: float) -> set[str]:
         """Ask for each topic; returns those that do not exist. Raises CannotStart when refused, or after `limit` s."""
-        missing: set[str] = set()
-        end = self._clock() + limit
-        for topic in topics:
-            while True:
-                try:
-                    found = self._consumer.list_topics(topic, timeout=max(0.1, min(1.0, end - self._clock())))
-                except KafkaException as error:
-                    self._consumer.poll(0)
-                    if self._refused is not None or self._clock() >= end:
-                        raise CannotStart(self._no_answer(why(error), limit)) from None
-                    continue
-                state = found.topics[topic].error
-                if state is not None and state.code() in REFUSED:
-                    raise CannotStart(f"topic {topic}: {state.str()}: the principal needs READ and DESCRIBE on it")
-                if (state is not None and not state.retriable()) or not found.topics[topic].partitions:
-                    missing.add(topic)
-                break
+        found = self.ask(topics, limit)
+        if refused := [f"topic {topic}: {state}" for topic, state in found.items() if state not in (THERE, MISSING)]:
+            raise CannotStart("; ".join(refused))
+        missing = {topic for topic, state in found.items() if state == MISSING}
+        self._missing |= missing  # whoever asks is told, and will say so
         return missing
+
+    def ask(self, topics: Iterable[str], limit: float) -> dict[str, str]:
+        """THERE or MISSING for each topic, or why it is refused. Raises CannotStart where no broker is reached."""
+        end = self._clock() + limit
+        return {topic: self._asked(topic, end, limit) for topic in topics}
+
+    def _asked(self, topic: str, end: float, limit: float) -> str:
+        while True:
+            try:
+                found = self._consumer.list_topics(topic, timeout=max(0.1, min(1.0, end - self._clock())))
+                break
+            except KafkaException as error:
+                self._consumer.poll(0)
+                if self._refused is not None or self._clock() >= end:
+                    raise CannotStart(self._no_answer(why(error), limit)) from None
+        state = found.topics[topic].error
+        if state is not None and state.code() in REFUSED:
+            return f"{state.str()}: the principal needs READ and DESCRIBE on it"
+        gone = (state is not None and not state.retriable()) or not found.topics[topic].partitions
+        return MISSING if gone else THERE
 
     def _no_answer(self, reason: str, limit: float) -> str:
         if self._refused is not None:
             keys = "security.protocol, sasl.* and ssl.* in source.config.connection.consumer_config"
-            return f"{self._servers} refused the connection: {self._refused}. See {keys}"
+            return f"{self.servers} refused the connection: {self._refused}. See {keys}"
         found = reason if self._trouble is None else self._trouble
-        return f"{self._servers} did not answer within {limit:g} s: {found}. See source.config.connection.bootstrap"
+        return f"{self.servers} did not answer within {limit:g} s: {found}. See source.config.connection.bootstrap"
 
     def cluster_id(self, topic: str) -> str:
         """The cluster's id, asked for beside a topic that may be described; `unknown` where it gives none."""
@@ -312,12 +322,13 @@ class KafkaSource:
 
     def _on_error(self, error: KafkaError) -> None:
         """From librdkafka, within poll: what it could not do in the background."""
-        text = error.str()
+        text = plain(error.str())
         if error.fatal():
             raise Fatal(f"Kafka client: {text}")
         if error.code() in REFUSED:
             self._refused = text
-        self._tell(text)
+        if error.code() != ALL_DOWN or self._trouble is None:  # it never says why
+            self._tell(text)
 
     def _on_message_error(self, message: Message, error: KafkaError) -> None:
         if error.fatal():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from confluent_kafka import KafkaError
@@ -9,6 +10,7 @@ from confluent_kafka import KafkaError
 # The client library's own names for what it finds by itself begin with an underscore, and are public.
 NO_OFFSET: Final = KafkaError._NO_OFFSET  # noqa: SLF001
 OUT_OF_RANGE: Final = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})  # noqa: SLF001
+ALL_DOWN: Final = KafkaError._ALL_BROKERS_DOWN  # noqa: SLF001
 REFUSED: Final = frozenset(
     {
         KafkaError._AUTHENTICATION,  # noqa: SLF001
@@ -20,6 +22,15 @@ REFUSED: Final = frozenset(
     }
 )
 """Answers that waiting alone does not change: somebody has to act."""
+
+
+_THREAD: Final = re.compile(r"^\[thrd:[^\]]*\]: ")
+_AFTER: Final = re.compile(r"\s*\((?:after \d+ms[^)]*|\d+ identical error\(s\) suppressed)\)$")
+
+
+def plain(text: str) -> str:
+    """A text of librdkafka's without the thread that says it, and without how long a state took."""
+    return _AFTER.sub("", _THREAD.sub("", text))
 
 
 def why(error: BaseException) -> str:

@@ -1,0 +1,96 @@
+"""Dead letters must outlive the container: what the mount table says of a directory."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from datahub_poller.config import look
+from datahub_poller.config.container import Container, is_kept, mounts
+from support.action_files import action_of, problems_of
+
+TABLE = """\
+510 450 0:50 / / rw,relatime master:1 - overlay overlay rw,lowerdir=/a:/b,upperdir=/c
+511 510 0:53 / /proc rw,nosuid - proc proc rw
+512 510 0:54 / /dev rw,nosuid - tmpfs tmpfs rw,size=65536k
+513 510 0:56 / /dev/shm rw - tmpfs shm rw
+514 510 259:1 /vol/data /data rw,relatime shared:7 master:2 - ext4 /dev/nvme0n1p1 rw
+515 510 0:60 / /mnt/my\\040letters rw - nfs4 fs-1.efs:/ rw
+516 514 0:61 / /data/cache rw - tmpfs tmpfs rw
+517 510 0:62 / /stacked rw - ext4 /dev/sdb rw
+518 517 0:63 / /stacked rw - tmpfs tmpfs rw
+garbage line
+519 510
+"""
+
+
+@pytest.mark.parametrize(
+    ("directory", "kept"),
+    [
+        ("/data", True),
+        ("/data/letters/deep", True),
+        ("/data/cache/letters", False),
+        ("/database", False),
+        ("/mnt/my letters/x", True),
+        ("/mnt/my", False),
+        ("/tmp/logs/datahub/actions", False),
+        ("/dev/shm/letters", False),
+        ("/stacked/letters", False),
+        ("/", False),
+    ],
+)
+def test_a_directory_is_kept_on_a_mount_that_is_not_memory(directory: str, kept: bool) -> None:
+    assert is_kept(PurePosixPath(directory), mounts(TABLE)) is kept
+    assert Container(inside=True, mountinfo=TABLE).keeps(Path(directory)) is kept
+
+
+def test_outside_a_container_every_directory_is_kept() -> None:
+    assert Container(inside=False, mountinfo="").keeps(Path("/tmp"))
+
+
+def test_without_a_mount_table_nothing_in_a_container_is_kept() -> None:
+    assert not Container(inside=True, mountinfo="").keeps(Path("/data"))
+
+
+@given(st.text(alphabet="0 /-\\abc:\n", max_size=60), st.text(alphabet="/ab.", max_size=12))
+def test_no_table_and_no_path_make_it_raise(table: str, path: str) -> None:
+    is_kept(PurePosixPath("/" + path), mounts(table))
+
+
+def test_a_link_is_followed_to_where_it_leads(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/data/letters")
+    assert Container(inside=True, mountinfo=TABLE).keeps(tmp_path / "link" / "x")
+
+
+INSIDE = Container(inside=True, mountinfo=TABLE)
+
+
+def test_in_a_container_letters_that_would_be_lost_are_refused_at_the_key_that_says_where() -> None:
+    problems = problems_of({}, container=INSIDE)
+    assert len(problems) == 1
+    assert "options.failed_events_dir: is inside the container" in problems[0]
+    assert "ephemeral: accept" in problems[0]
+    assert "dead_letter.config.directory" in problems_of({"dead_letter.config.directory": "/x"}, container=INSIDE)[0]
+
+
+def test_in_a_container_a_mount_or_a_word_is_enough() -> None:
+    assert problems_of({"options.failed_events_dir": "/data/letters"}, container=INSIDE) == []
+    own = {"dead_letter.config.directory": "/data/letters", "options.failed_events_dir": "/nowhere"}
+    assert problems_of(own, container=INSIDE) == []
+    assert (
+        action_of({"dead_letter.config.ephemeral": "accept"}, container=INSIDE).dead_letter.config.ephemeral == "accept"
+    )
+
+
+def test_nobody_looks_unless_asked_to() -> None:
+    assert problems_of({}) == []
+
+
+@pytest.mark.parametrize("variable", ["ECS_CONTAINER_METADATA_URI_V4", "KUBERNETES_SERVICE_HOST", "container"])
+def test_the_environment_can_tell_of_a_container(variable: str) -> None:
+    found = look({variable: "x"})
+    assert found.inside
+    assert mounts(found.mountinfo)
