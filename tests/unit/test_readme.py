@@ -46,5 +46,5 @@ def test_every_command_it_names_exists():
 
 def test_every_make_target_it_names_exists():
     makefile = (Path(__file__).parents[2] / "Makefile").read_text(encoding="utf-8")
-    for target in set(re.findall(r"\bmake ([a-z][a-z-]*)\b", README)):
+    for target in set(re.findall(r"(?:`|\$ )make ([a-z][a-z-]*)", README)):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target

@@ -1,0 +1,85 @@
+"""Brokers that nobody can work with: one that refuses every password, and one that takes connections and is silent."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+API_VERSIONS, SASL_HANDSHAKE, SASL_AUTHENTICATE = 18, 17, 36
+SPOKEN = ((API_VERSIONS, 0, 2), (SASL_HANDSHAKE, 0, 1), (SASL_AUTHENTICATE, 0, 1), (3, 0, 4))
+UNSUPPORTED_VERSION, AUTHENTICATION_FAILED = 35, 58
+SAID = "Authentication failed: Invalid username or password"
+
+
+@contextmanager
+def silent_server() -> Iterator[int]:
+    """The port of a server that lets clients connect, and never says a word."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
+        yield server.getsockname()[1]
+
+
+class RefusingBroker:
+    """A Kafka broker that speaks SASL/PLAIN and takes no password. `attempts` holds what clients have shown."""
+
+    def __init__(self) -> None:
+        self.attempts: list[bytes] = []
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.bootstrap = f"127.0.0.1:{self._server.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+
+    def __enter__(self) -> RefusingBroker:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(OSError):
+            self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+        self._thread.join(5)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._server.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection, connection.makefile("rwb") as stream, contextlib.suppress(OSError):
+            while (answer := self._answer(stream)) is not None:
+                stream.write(struct.pack(">i", len(answer)) + answer)
+                stream.flush()
+
+    def _answer(self, stream: BinaryIO) -> bytes | None:
+        size = stream.read(4)
+        if len(size) < 4:
+            return None
+        request = stream.read(struct.unpack(">i", size)[0])
+        kind, version, correlation = struct.unpack(">hhi", request[:8])
+        body = _body(kind, version, request, self.attempts)
+        return None if body is None else struct.pack(">i", correlation) + body
+
+
+def _body(kind: int, version: int, request: bytes, attempts: list[bytes]) -> bytes | None:
+    if kind == API_VERSIONS:
+        known = b"".join(struct.pack(">hhh", *each) for each in SPOKEN)
+        error = UNSUPPORTED_VERSION if version > 2 else 0  # clients then ask again with version 0
+        throttle = struct.pack(">i", 0) if 0 < version <= 2 else b""
+        return struct.pack(">hi", error, len(SPOKEN)) + known + throttle
+    if kind == SASL_HANDSHAKE:
+        return struct.pack(">hi", 0, 1) + _text("PLAIN")
+    if kind == SASL_AUTHENTICATE:
+        attempts.append(request)
+        lifetime = struct.pack(">q", 0) if version else b""
+        return struct.pack(">h", AUTHENTICATION_FAILED) + _text(SAID) + struct.pack(">i", 0) + lifetime
+    return None
+
+
+def _text(text: str) -> bytes:
+    return struct.pack(">h", len(text)) + text.encode()
