@@ -12,6 +12,7 @@ import importlib.util
 import inspect
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -172,7 +173,7 @@ def _imported(module_name: str, directory: Path) -> ModuleType:
         line = f" ({error.text.strip()[:200]})" if error.text else ""
         raise LoadError("syntax", f"{error.filename}:{error.lineno}: {error.msg}{line}: correct it") from None
     except BaseException as error:  # noqa: BLE001 - the module's own code may raise anything, SystemExit too
-        raise _import_failed(module_name, error) from None
+        raise _import_failed(module_name, error, directory) from None
 
 
 def _module_not_found(module_name: str, directory: Path) -> LoadError:
@@ -199,13 +200,23 @@ def _dependency_not_found(module_name: str, directory: Path, error: ModuleNotFou
     )
 
 
-def _import_failed(module_name: str, error: BaseException) -> LoadError:
+def _import_failed(module_name: str, error: BaseException, directory: Path) -> LoadError:
     fault = fault_of(error)
     if isinstance(error, SystemExit):
         why = 'it ends the process when it is imported: put that under `if __name__ == "__main__":`'
     else:
-        why = f"{fault.kind}: {fault.message} ({_last_line(error)})"
+        why = f"{fault.kind}: {fault.message} ({_place(error, directory)})"
     return LoadError("import_failed", f"{module_name!r} cannot be imported: {why}\n{fault.stack}".rstrip())
+
+
+def _place(error: BaseException, directory: Path) -> str:
+    """File and line of the innermost frame below the directory, which is the user's; else of the innermost frame."""
+    own = [
+        f"{frame.f_code.co_filename}:{line}"
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if Path(frame.f_code.co_filename).is_relative_to(directory)
+    ]
+    return own[-1] if own else _last_line(error)
 
 
 def _last_line(error: BaseException) -> str:
@@ -221,7 +232,9 @@ def _found(module: ModuleType, function_name: str) -> object:
             value = getattr(value, part)
         except Exception as error:  # noqa: BLE001 - a module's own __getattr__ may raise anything
             if not isinstance(error, AttributeError):
-                raise _import_failed(module.__name__, error) from None
+                raise _import_failed(
+                    module.__name__, error, Path(str(getattr(module, "__file__", ""))).parent
+                ) from None
             owner = ".".join([module.__name__, *function_name.split(".")[:depth]])
             raise LoadError(
                 "function_not_found",

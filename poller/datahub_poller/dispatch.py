@@ -65,20 +65,20 @@ class Dispatch:
         picks = choose(ledger.lanes.values(), ledger.settings.limits, now, at_once)
         return self._fresh(picks[:1] if probe else picks, now, probe) if picks else None
 
-    def _retry(self, now: float, probe: bool = False) -> Invoke | None:
+    def _retry(self, now: float) -> Invoke | None:
         due = [
             (max(due, lane.since), lane)
             for lane in self._ledger.lanes.values()
             if (due := _piece_due(lane)) is not None and due <= now
         ]
-        return self._again(min(due, key=lambda pair: pair[0])[1], now, probe) if due else None
+        return self._again(min(due, key=lambda pair: pair[0])[1], now) if due else None
 
     def _fresh(self, picks: list[Pick], now: float, probe: bool) -> Invoke:
         successes = self._ledger.breaker.successes
         shares = tuple(Share(lane.lease, lane.take(events, successes)) for lane, events in picks)
         return self._launch([lane for lane, _ in picks], shares, now, again=False, probe=probe)
 
-    def _again(self, lane: Lane, now: float, probe: bool) -> Invoke:
+    def _again(self, lane: Lane, now: float, probe: bool = False) -> Invoke:
         assert lane.part is not None
         assert lane.part.piece is not None
         self._ledger.counters["events_retried"] += len(lane.part.piece.entries)
@@ -151,16 +151,19 @@ class Dispatch:
         return [work]
 
     def _find_probe(self, now: float) -> Invoke | None:
-        # Another lane's untried events say most about the handler; then what waits for a retry; then what is held.
+        # Another lane's untried events say most about the handler; then the lane that has been left alone longest.
         ledger = self._ledger
-        limits = ledger.settings.limits
-        if (work := self._untried(now, at_once=True, probe=True)) or (work := self._retry(now, probe=True)):
-            return work
-        for lane in ledger.held():
-            lane.restart(limits.size, limits.bytes)
-            return self._again(lane, now, probe=True)
         ledger.reread_undecodable()
-        return self._untried(now, at_once=True, probe=True)
+        if (work := self._untried(now, at_once=True, probe=True)) is not None:
+            return work
+        due = [lane for lane in ledger.lanes.values() if (at := _piece_due(lane)) is not None and at <= now]
+        lane = min(due + ledger.held(), key=lambda lane: lane.since, default=None)
+        if lane is None or lane.part is None:
+            return None
+        if lane.part.piece is None:
+            lane.restart(ledger.settings.limits.size, ledger.settings.limits.bytes)
+        lane.part.held = False
+        return self._again(lane, now, probe=True)
 
 
 def _piece_due(lane: Lane) -> float | None:

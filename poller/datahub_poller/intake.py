@@ -13,7 +13,7 @@ from typing import Any, Final
 from datahub_poller.decode import datahub
 from datahub_poller.decode.framing import INFLATED_LIMIT, Framing, split
 from datahub_poller.decode.reader import Reader
-from datahub_poller.decode.schemas import Answer, Schemas, Waiting
+from datahub_poller.decode.schemas import Answer, Schemas
 from datahub_poller.errors import Poison
 from datahub_poller.filters import Filter
 from datahub_poller.model import (
@@ -26,6 +26,7 @@ from datahub_poller.model import (
     Skipped,
     Undecodable,
     Verdict,
+    Waiting,
 )
 
 PLATFORM_EVENTS: Final = "pe"

@@ -166,6 +166,14 @@ class Ledger:
         """Lanes whose letters the breaker holds."""
         return [lane for lane in self.lanes.values() if lane.may_act and lane.part is not None and lane.part.held]
 
+    def unjudged(self) -> list[Lane]:
+        """Lanes that gave something up whose letters may still be withdrawn."""
+        return [
+            lane
+            for lane in self.lanes.values()
+            if lane.may_act and lane.part is not None and lane.part.doomed and not lane.part.judged
+        ]
+
     def hold(self, lane: Lane, now: float, reason: str) -> None:
         """Open the breaker because of what this lane gave up, and keep its letters."""
         assert lane.part is not None

@@ -62,6 +62,14 @@ class SchemaKey(NamedTuple):
         return f"{self.registry} schema {self.id}"
 
 
+class Waiting(NamedTuple):
+    """A schema that is not here yet. `since` is monotonic; `tries` counts questions, the open one included."""
+
+    since: float
+    reason: str
+    tries: int
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """Why a record failed, bounded in size. `kind` is the name of the error's class."""

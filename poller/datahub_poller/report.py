@@ -6,13 +6,13 @@ Reads the loop's state on the loop's own thread, changes nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from datahub_poller import __version__
 from datahub_poller.lanes import Lane
 from datahub_poller.ledger import Ledger
 from datahub_poller.loop import Poller
-from datahub_poller.model import Awaiting, Event, SchemaKey, TopicPartition
+from datahub_poller.model import Awaiting, Event, SchemaKey, TopicPartition, Waiting
 from datahub_poller.observe.status import (
     BreakerStatus,
     BufferStatus,
@@ -23,22 +23,6 @@ from datahub_poller.observe.status import (
     SchemaWait,
 )
 from datahub_poller.works import Flight, Invoke
-
-
-class Waiting(Protocol):
-    """A schema that is waited for: since when, why it is not here, and how often it was asked for."""
-
-    @property
-    def since(self) -> float:
-        """Monotonic seconds."""
-
-    @property
-    def reason(self) -> str:
-        """In words."""
-
-    @property
-    def tries(self) -> int:
-        """Questions put to the registry."""
 
 
 class What(NamedTuple):

@@ -40,13 +40,23 @@ class Results:
             self._ledger.counters["late_results"] += 1
             self._ledger.log("warning", "late result ignored", partition=str(share.lease.tp), batch_id=work.batch_id)
         # A success ends a row of failures before those of the same invocation are counted.
+        closed = False
         if mine and self._shows_success(work, outcome):
-            self._succeeded()
+            closed = self._ledger.breaker.succeeded()
         elif probe:
             self._stay_open(work, now)
         for lane, piece in mine:
             lane.flight, lane.since = None, now
             self._apply(lane, piece, work, outcome, now)
+        if closed:
+            self._close_breaker()
+
+    def _close_breaker(self) -> None:
+        """What was given up while the handler may have been at fault is tried anew."""
+        ledger = self._ledger
+        ledger.log("info", "breaker closed")
+        for lane in [] if ledger.breaker.is_open else ledger.unjudged():
+            lane.restart(ledger.settings.limits.size, ledger.settings.limits.bytes)
 
     def _stay_open(self, work: Invoke, now: float) -> None:
         breaker = self._ledger.breaker
@@ -164,11 +174,3 @@ class Results:
         if lane.trouble != reason:
             self._ledger.note("error", "dead letters could not be written, will be tried again", lane, reason=reason)
         lane.trouble = reason
-
-    def _succeeded(self) -> None:
-        ledger = self._ledger
-        if not ledger.breaker.succeeded():
-            return
-        ledger.log("info", "breaker closed")
-        for lane in ledger.held():
-            lane.restart(ledger.settings.limits.size, ledger.settings.limits.bytes)

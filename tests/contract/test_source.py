@@ -716,7 +716,7 @@ def test_what_is_committed_while_revoked_is_where_the_next_owner_begins(able, gr
 
     def settle(member, gone):
         if not settled:
-            settled.update({tp: 7 for tp in gone})
+            settled.update(dict.fromkeys(gone, 7))
             member.source.commit_now(settled)
 
     first = able.member(group, topic, properties=protocol, on_revoke=settle)

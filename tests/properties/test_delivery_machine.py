@@ -29,7 +29,6 @@ HEALTHY = TopicPartition("pe", 1)
 KEYS = [SchemaKey("confluent", 1), SchemaKey("confluent", 2)]
 POLL_RECORDS = 6
 LARGEST = 40
-BUFFER = 600
 LATE=[]
 
 kinds = st.sampled_from((*KINDS, "good", "good", "good", "poison"))
@@ -89,6 +88,7 @@ class Delivery(RuleBasedStateMachine):
     bisects = (True,)
     throw = False
     in_a_row = (0,)
+    buffer = 600
 
     @initialize(data=st.data())
     def begin(self, data):
@@ -101,7 +101,7 @@ class Delivery(RuleBasedStateMachine):
         )
         limits = Limits(size=data.draw(st.integers(1, 8)), window=0.5, bytes=data.draw(st.sampled_from((60, 10_000))))
         self.settings = Settings(
-            policy, limits, concurrency=data.draw(st.integers(1, 2)), buffer=BUFFER, throw=self.throw, timeout=5.0
+            policy, limits, concurrency=data.draw(st.integers(1, 2)), buffer=self.buffer, throw=self.throw, timeout=5.0
         )
         self.now = 1000.0
         self.known = set()
@@ -527,8 +527,8 @@ class Delivery(RuleBasedStateMachine):
 
     @invariant()
     def memory_is_bounded(self):
-        assert self.held() <= BUFFER + POLL_RECORDS * (LARGEST + 20)
-        if self.held() >= BUFFER:
+        assert self.held() <= self.buffer + POLL_RECORDS * LARGEST
+        if self.held() >= self.buffer:
             assert self.ledger.paused() == set(self.ledger.lanes)
 
     @invariant()
@@ -558,7 +558,7 @@ class Delivery(RuleBasedStateMachine):
             if lane.draining:
                 self.ledger.close([tp])
                 self.leases.pop(tp)
-        for _ in range(500):
+        for _ in range(5000):
             for tp in TPS:
                 self._assign(tp)
             for flight in sorted(self.calls):
@@ -650,9 +650,10 @@ class Halting(Delivery):
 
 
 class Breaking(Delivery):
-    """With a breaker, and a healthy partition beside the ill ones."""
+    """With a breaker, and a healthy partition beside the ill ones, which has room of its own in the buffer."""
 
-    in_a_row = (2, 3, 5)
+    in_a_row = (1, 2, 3, 5)
+    buffer = 6000
 
 
 class MoodyBreaking(Delivery):
@@ -660,7 +661,8 @@ class MoodyBreaking(Delivery):
 
     honest = False
     orders = ("failed_only", "strict")
-    in_a_row = (2, 3, 5)
+    in_a_row = (1, 2, 3, 5)
+    buffer = 6000
 
 
 QUICK = settings(max_examples=60, stateful_step_count=40)

@@ -111,8 +111,8 @@ def rows() -> list[Row]:
         _platform("`version` missing", "dead letter: missing_field", "", entity, _without(ENTITY_CHANGE, "version")),
         _platform(
             "a relationship event without `auditStamp`",
-            "dead letter: missing_field",
-            "GMS writes it where a change log has no `created`",
+            "event",
+            "without it, as DataHub's server writes it where a change log has no `created`",
             edge,
             _without(RELATIONSHIP_CHANGE, "auditStamp"),
         ),

@@ -241,7 +241,10 @@ class Stage:
     # -- the poller
 
     def action(self, changes: Mapping[str, Any] | None = None, **consumer: Any) -> Path:
-        """Write the action file: quick settings, `changes` by dotted keys, and `consumer` properties (`_` is a dot)."""
+        """Write the action file: quick settings, `changes` by paths (None takes a key out), `consumer` properties.
+
+        In a property's name `_` stands for a dot.
+        """
         properties = {**self.bed.consumer, **{key.replace("_", "."): value for key, value in consumer.items()}}
         document: dict[str, Any] = {
             "name": self.name,
@@ -274,14 +277,16 @@ class Stage:
             for key in above:
                 section = section.setdefault(key, {})
             section[last] = value
+            if value is None:
+                del section[last]
         file = self.directory / "action.json"
         file.write_text(json.dumps(document, indent=1))
         return file
 
-    def start(self, action: Path | None = None, log: str = "poller.log", **environ: str) -> Running:
+    def start(self, action: Path | None = None, log: str = "poller.log", *arguments: str, **environ: str) -> Running:
         """Start the poller on the action file; it is killed with the test at the latest."""
         file = self.action() if action is None else action
-        poller = Running(file, self.directory / log, environ)
+        poller = Running(file, self.directory / log, environ, arguments)
         self._pollers.append(poller)
         return poller
 

@@ -97,7 +97,7 @@ def test_an_entity_change_without_a_required_field_names_it(name):
         assert refused(entity, body) == ("missing_field", f"{name} is missing")
 
 
-@pytest.mark.parametrize("name", ["sourceUrn", "destinationUrn", "operation", "relationshipType", "auditStamp"])
+@pytest.mark.parametrize("name", ["sourceUrn", "destinationUrn", "operation", "relationshipType"])
 def test_a_relationship_change_without_a_required_field_names_it(name):
     assert refused(edge, without(decoding.RELATIONSHIP_CHANGE, name)) == ("missing_field", f"{name} is missing")
 
@@ -129,6 +129,12 @@ def test_a_relationship_change_keeps_what_it_has_and_leaves_nulls_out():
     assert list(event)[-2:] == ["properties", "auditStamp"]
     assert edge(decoding.RELATIONSHIP_CHANGE | {"via": None, "properties": None}) == decoding.RELATIONSHIP_CHANGE
     assert edge(decoding.RELATIONSHIP_CHANGE | {"properties": {}})["properties"] == {}
+
+
+def test_a_relationship_change_without_audit_stamp_is_an_event_since_datahub_writes_such():
+    bare = {name: value for name, value in decoding.RELATIONSHIP_CHANGE.items() if name != "auditStamp"}
+    assert edge(bare) == bare
+    assert edge(bare | {"auditStamp": None}) == bare
 
 
 def test_an_optional_value_in_avros_own_json_is_taken_out_of_its_type():

@@ -49,6 +49,13 @@ def test_an_unknown_id_is_not_found_whether_the_404_has_a_body_or_not(server):
     assert server.url in message
 
 
+def test_an_id_beyond_what_registries_number_is_not_found_without_asking(server):
+    server.interfere = lambda request: Interference(status=400)
+    for number in (2**31, 2**32 - 1):
+        assert str(number) in fails(SchemaNotFound, registry(server.url).fetch, SchemaKey("confluent", number))
+    assert server.requests == []
+
+
 def test_every_question_reaches_the_registry(server):
     asked = registry(server.url)
     for ask in (asked.fetch, asked.ask_again, asked.ask_again):

@@ -52,8 +52,8 @@ def _timing_problems(action: ActionFile, properties: Mapping[str, Any], given: f
     together = action.shutdown.deadline + _session(properties)
     if together >= poll / 1000:
         what = (
-            f"and session.timeout.ms ({duration_text(_session(properties))}) together do not fit below "
-            f"max.poll.interval.ms ({duration_text(poll / 1000)})"
+            f"does not fit below max.poll.interval.ms ({duration_text(poll / 1000)}) "
+            f"together with session.timeout.ms ({duration_text(_session(properties))})"
         )
         hint = "Lower shutdown.deadline, or raise max.poll.interval.ms."
         yield Problem(("shutdown", "deadline"), what, hint, duration_text(action.shutdown.deadline))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from confluent_kafka.schema_registry import Schema, SchemaReference, SchemaRegistryClient
 
 REFERENCES_LIMIT: Final = 100
+HIGHEST_ID: Final = 2**31 - 1
 _SECRET_KEYS: Final = ("basic.auth.user.info", "bearer.auth.token", "bearer.auth.client.secret", "ssl.key.password")
 _REFUSALS: Final = frozenset({401, 403})
 _NOT_FOUND: Final = 404
@@ -53,6 +54,8 @@ class ConfluentRegistry:
 
     def _guarded(self, schema_id: int) -> FetchedSchema:
         """Whatever the client raises for a question becomes one of our kinds, without secrets in it."""
+        if schema_id > HIGHEST_ID:  # asked for all the same, some registries call it a bad request
+            raise SchemaNotFound(f"no registry has schema id {schema_id}: ids end at {HIGHEST_ID}")
         try:
             with self._client() as client:
                 return self._fetched(client, schema_id)

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from datahub_poller.decode.reader import FetchedSchema, Reader
 from datahub_poller.errors import Poison, SchemaNotFound, Transient
-from datahub_poller.model import Failure, SchemaKey
+from datahub_poller.model import Failure, SchemaKey, Waiting
 
 RegistryName = Literal["confluent", "glue"]
 
@@ -53,14 +53,6 @@ class Answer(Protocol):
     @property
     def error(self) -> BaseException | None:
         """Why there is no reader."""
-
-
-class Waiting(NamedTuple):
-    """A schema that is not here yet. `since` is monotonic; `tries` counts questions, the open one included."""
-
-    since: float
-    reason: str
-    tries: int
 
 
 @dataclass(slots=True)

@@ -30,6 +30,4 @@ class ClientLog:
         about = plain(text)
         held = self._throttle.admit((facility, _NUMBER.sub("0", about)), self._clock())
         if held is not None:
-            log_event(
-                self._logger, level, "kafka client", facility=facility, about=about, held_back=held or None
-            )
+            log_event(self._logger, level, "kafka client", facility=facility, about=about, held_back=held or None)

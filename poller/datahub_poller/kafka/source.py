@@ -28,8 +28,10 @@ from datahub_poller.model import Record, TopicPartition
 from datahub_poller.source import Listener, Start
 from datahub_poller.start import StartAt, mark
 
+CONSUMER_CONFIG: Final = "source.config.connection.consumer_config"
 THERE: Final = "exists"
 MISSING: Final = "does not exist"
+SHORTEST_ASK_SECONDS: Final = 0.25
 RESOLVE_AGAIN_SECONDS: Final = 2.0
 RECOVERY_CHECK_SECONDS: Final = 5.0
 _TIMESTAMP_TYPES: Final = {TIMESTAMP_CREATE_TIME: "CREATE_TIME", TIMESTAMP_LOG_APPEND_TIME: "LOG_APPEND_TIME"}
@@ -69,7 +71,7 @@ class KafkaSource:
         try:
             self._consumer = Consumer(config, logger=ClientLog(logger, clock))
         except (KafkaException, SystemError, ValueError, TypeError) as error:
-            raise CannotStart(f"the Kafka client could not be made: {why(error)}") from error
+            raise CannotStart(f"{CONSUMER_CONFIG}: the Kafka client does not take it: {why(error)}") from error
         self._beginnings = Beginnings(self._consumer, start_at, wall_ms, logger)
 
     # -- reaching the cluster
@@ -89,11 +91,13 @@ class KafkaSource:
         return {topic: self._asked(topic, end, limit) for topic in topics}
 
     def _asked(self, topic: str, end: float, limit: float) -> str:
+        patience = SHORTEST_ASK_SECONDS  # at first short: a refusal is only told between two questions
         while True:
             try:
-                found = self._consumer.list_topics(topic, timeout=max(0.1, min(1.0, end - self._clock())))
+                found = self._consumer.list_topics(topic, timeout=max(0.1, min(patience, end - self._clock())))
                 break
             except KafkaException as error:
+                patience = min(2 * patience, ASK_SECONDS)
                 self._consumer.poll(0)
                 if self._refused is not None or self._clock() >= end:
                     raise CannotStart(self._no_answer(why(error), limit)) from None
@@ -105,10 +109,10 @@ class KafkaSource:
 
     def _no_answer(self, reason: str, limit: float) -> str:
         if self._refused is not None:
-            keys = "security.protocol, sasl.* and ssl.* in source.config.connection.consumer_config"
-            return f"{self.servers} refused the connection: {self._refused}. See {keys}"
+            return f"{self.servers} refused the connection: {self._refused}. See sasl.* and ssl.* in {CONSUMER_CONFIG}"
         found = reason if self._trouble is None else self._trouble
-        return f"{self.servers} did not answer within {limit:g} s: {found}. See source.config.connection.bootstrap"
+        see = f"See source.config.connection.bootstrap, and security.protocol in {CONSUMER_CONFIG}"
+        return f"{self.servers} did not answer within {limit:g} s: {found}. {see}"
 
     def cluster_id(self, topic: str) -> str:
         """The cluster's id, asked for beside a topic that may be described; `unknown` where it gives none."""
