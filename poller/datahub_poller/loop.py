@@ -29,6 +29,8 @@ COMMIT_MARGIN = 2.0
 """What is kept of the shutdown's deadline for the last commit and for leaving the group."""
 QUIET_SECONDS = 1.0
 """How often idle lanes are moved past control records, and the status is published."""
+NEWS_SECONDS = 0.1
+"""How soon the status shows a change of state."""
 LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -123,6 +125,7 @@ class Poller:
                 self.step()
             self.wind_down()
         finally:
+            self.stopping = True
             self.ledger.close(list(self.ledger.lanes))
             self.source.close()
 
@@ -310,8 +313,11 @@ class Poller:
                 seconds=round(now - flight.started, 1),
                 partitions=[str(tp) for tp in flight.partitions()],
             )
-        for note in self.ledger.drain_notes():
+        notes = self.ledger.drain_notes()
+        for note in notes:
             log_event(self.logger, LEVELS[note.level], note.event, **note.fields)
+        if notes:
+            self._quiet_due = min(self._quiet_due, now + NEWS_SECONDS)
 
 
 def _outcome(done: Done) -> Outcome:

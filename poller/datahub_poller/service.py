@@ -54,13 +54,19 @@ class Service:
         self._open_status(secrets_of(self._action, self._environ))
         threading.Thread(target=self._body, args=(parts,), name="poll", daemon=True).start()
         while not self._ended.wait(0.2):
-            if self._deadline is not None and time.monotonic() > self._deadline + GRACE:
-                log_event(LOG, logging.WARNING, "deadline passed: ending with calls or a commit unfinished")
-                self._end_now(STOPPED)
+            self._watch(time.monotonic())
         self._end_after(self._deadline)
         if self._refusal is not None:
             raise self._refusal
         return self._code
+
+    def _watch(self, now: float) -> None:
+        """End the process when the poll thread, told to stop or stopping by itself, is not done by the deadline."""
+        if self._deadline is None and self._poller is not None and self._poller.stopping:
+            self._deadline = now + self._action.shutdown.deadline
+        if self._deadline is not None and now > self._deadline + GRACE:
+            log_event(LOG, logging.WARNING, "deadline passed: ending with calls or a commit unfinished")
+            self._end_now(STOPPED if self._signals else FAILED)
 
     def _open_status(self, secrets: Collection[str]) -> None:
         self._board.beat(time.monotonic())

@@ -129,7 +129,7 @@ NOT_STARTED = [
          {"handler.config.function": "tags:handel"}),
     Case("syntax error", 3, ("tags.py:1: expected ':'", "correct it"),
          files={"tags.py": "def handle(event, context)\n"}),
-    Case("import raises", 3, ("KeyError: 'TOKEN'", "tags.py\", line 2", "`datahub-poller check` shows the stack"),
+    Case("import raises", 3, ("KeyError: 'TOKEN'", "tags.py:2)", "`datahub-poller check` shows the stack"),
          files={"tags.py": "import os\nTOKEN = os.environ['TOKEN']\n" + HANDLER}),
     Case("import exits", 3, ("ends the process when it is imported",), files={"tags.py": "import sys\nsys.exit(0)\n"}),
     Case("dependency not found", 3, ("'tags' imports 'nosuchlib'", "install it"),

@@ -181,7 +181,7 @@ def test_a_wrong_value_is_told_in_one_line_with_path_and_remedy(key: str, value:
             {f"{CONNECTION}.schema_registry_url": "http://u:canary@r", f"{REGISTRY}/basic.auth.user.info": "u:canary"},
             "is given beside a user in the registry's URL",
         ),
-        ({"shutdown.deadline": "260s"}, "do not fit below max.poll.interval.ms (5m)"),
+        ({"shutdown.deadline": "260s"}, "does not fit below max.poll.interval.ms (5m)"),
         (
             {
                 "filters": [{"type": "event_type", "config": {"filter": {"EntityChangeEvent_v1": None}}}],
