@@ -160,7 +160,7 @@ def poller(action: ActionFile, parts: Outside, consumer: KafkaSource, board: Boa
         routes={topic: route for route, topic in action.source.config.topic_routes.items()},
         schemas=schemas,
         filter=parts.filter,
-        cluster_id=consumer.cluster_id(parts.topics[0]),
+        cluster_id=consumer.reach.cluster_id(parts.topics[0]),
     )
 
     def read(record: Record) -> Verdict:

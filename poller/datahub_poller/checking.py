@@ -14,7 +14,7 @@ from datahub_poller import app
 from datahub_poller.config import ActionFile, consumer_properties
 from datahub_poller.decode.schemas import Registry
 from datahub_poller.errors import CannotStart, Transient
-from datahub_poller.kafka import source as kafka
+from datahub_poller.kafka import reach
 from datahub_poller.observe.server import StatusServer
 from datahub_poller.observe.status import Board
 
@@ -99,7 +99,7 @@ def _kafka(action: ActionFile, environ: Mapping[str, str], parts: app.Outside) -
     def ask() -> str:
         consumer = app.source(action, environ)
         try:
-            states.update(consumer.ask(parts.topics, limit))
+            states.update(consumer.reach.ask(parts.topics, limit))
         finally:
             consumer.close()
         return f"{consumer.servers} answers"
@@ -109,11 +109,11 @@ def _kafka(action: ActionFile, environ: Mapping[str, str], parts: app.Outside) -
         match states.get(topic):
             case None:
                 yield Finding(f"topic {topic}", "skipped", "the broker could not be asked")
-            case kafka.THERE:
-                yield Finding(f"topic {topic}", "ok", kafka.THERE)
-            case kafka.MISSING:
+            case reach.THERE:
+                yield Finding(f"topic {topic}", "ok", reach.THERE)
+            case reach.MISSING:
                 hint = "`run` would wait for it. See source.config.topic_routes"
-                yield Finding(f"topic {topic}", "failed", f"{kafka.MISSING}; {hint}")
+                yield Finding(f"topic {topic}", "failed", f"{reach.MISSING}; {hint}")
             case refused:
                 yield Finding(f"topic {topic}", "failed", refused)
 

@@ -131,7 +131,7 @@ def check(path: Path, offline: bool, as_json: bool) -> None:
 
     settings = effective(action, os.environ)
     if not as_json:
-        _print_settings(action, settings)
+        _print_settings(settings)
     found = []
     for finding in findings(action, os.environ, offline):
         found.append(finding)
@@ -270,10 +270,10 @@ def _tell_not_started(action: ActionFile, reason: str) -> None:
     click.echo(f"datahub-poller: {message}", err=True)
 
 
-def _print_settings(action: ActionFile, settings: Mapping[str, Any]) -> None:
+def _print_settings(settings: Mapping[str, Any]) -> None:
     import yaml
 
-    click.echo(f"# Effective settings of {action.name}, secrets masked\n")
+    click.echo(f"# Effective settings of {settings['name']}, secrets masked\n")
     click.echo(yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True))
 
 

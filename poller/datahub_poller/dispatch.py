@@ -110,7 +110,8 @@ class Dispatch:
             return
         if ledger.breaker.room == 0 and not head.given_up:
             head.given_up = True
-            ledger.open_breaker(lane, now, f"{ledger.breaker.run + 1} records in a row were given up")
+            ledger.breaker.gave_up(undecodable=1)
+            ledger.open_breaker(lane, now, f"{ledger.breaker.run} records in a row were given up")
             return
         ledger.breaker.gave_up(undecodable=lane.take_undecodable(ledger.breaker.room, ledger.breaker.successes))
         assert lane.part is not None

@@ -182,8 +182,10 @@ class Ledger:
 
     def open_breaker(self, lane: Lane, now: float, reason: str) -> None:
         """Open the breaker because of this lane."""
+        was_open = self.breaker.is_open
         self.breaker.trip(now, reason)
-        self.note("error", "breaker opened", lane, reason=reason, pause_seconds=self.breaker.pause)
+        if not was_open:
+            self.note("error", "breaker opened", lane, reason=reason, pause_seconds=self.breaker.pause)
 
     def stop_before(self, record: Record, failure: Failure) -> None:
         """A record is given up and there is to be no letter: nothing new starts."""

@@ -108,7 +108,7 @@ class Service:
             raise CannotStart("filters: no event of any topic passes them; there is nothing to consume")
         consumer = app.source(self._action, self._environ)
         connection = self._action.source.config.connection
-        for topic in sorted(consumer.reach(parts.topics, connection.client_timeout_seconds)):
+        for topic in sorted(consumer.reach.missing(parts.topics, connection.client_timeout_seconds)):
             log_event(LOG, logging.WARNING, "topic does not exist yet: waiting for it", topic=topic)
         self._poller = app.poller(self._action, parts, consumer, self._board)
         if self._deadline is not None:

@@ -20,8 +20,8 @@ import yaml
 
 from datahub_poller.demo.broker import MockCluster
 from support.action_files import with_keys
-from support.bad_brokers import RefusingBroker, silent_server
-from support.commands import Ran, ran, started
+from support.bad_servers import RefusingBroker, silent_server
+from support.commands import POLLER, Ran, environment, ran, started
 
 BASE = with_keys(
     {
@@ -91,7 +91,8 @@ FILE = [
         lines=4,
     ),
     Case("an unset variable", 2, ("name: the environment variable NOT_SET is not set.",), {"name": "${NOT_SET}"}),
-    Case("no handler", 2, ("handler: is required", "module:function"), text="name: a\nsource: {type: kafka}\n"),
+    Case("no handler", 2, ("handler: is required", "module:function"),
+         text="name: a\nsource: {type: kafka}\ndead_letter: {config: {ephemeral: accept}}\n"),
     Case("`action`", 2, ("action: is not there yet.", "handler: {"), {"action": {"type": "hello_world"}}),
     Case("`transform`", 2, ("transform: is not there yet.",), {"transform": [{"type": "some"}]}),
     Case(
@@ -107,7 +108,7 @@ FILE = [
         {CONSUMER: {"max.poll.interval.ms": 10000}},
     ),
     Case("letters lost with the container", 2, ("dead_letter.config.directory: is inside the container",),
-         {"dead_letter.config": {"directory": "letters"}}, environ={"container": "podman"}),
+         {"dead_letter.config": {"directory": "/proc/letters"}}, environ={"container": "podman"}),
     Case("disabled", 0, ("action.yaml: enabled is false: there is nothing to run",), {"enabled": False}),
 ]  # fmt: skip
 
@@ -315,8 +316,6 @@ def test_a_full_disk_behind_the_output_makes_no_traceback(tmp_path: Path) -> Non
     if not Path("/dev/full").exists():
         pytest.skip("there is no /dev/full here")
     write(Case("right", 0, ()), tmp_path, {})
-    from support.commands import POLLER, environment
-
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [*POLLER, "check", "-c", "action.yaml", "--offline"],

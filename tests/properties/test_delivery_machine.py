@@ -29,7 +29,6 @@ HEALTHY = TopicPartition("pe", 1)
 KEYS = [SchemaKey("confluent", 1), SchemaKey("confluent", 2)]
 POLL_RECORDS = 6
 LARGEST = 40
-LATE=[]
 
 kinds = st.sampled_from((*KINDS, "good", "good", "good", "poison"))
 fresh_records = st.lists(
@@ -270,9 +269,7 @@ class Delivery(RuleBasedStateMachine):
         self._reread()
 
     def _reread(self):
-        waited = [
-            (tp, r) for tp in self.ledger.lanes for r in self.taken[tp].values() if self._waits_in(tp, r.offset)
-        ]
+        waited = [(tp, r) for tp in self.ledger.lanes for r in self.taken[tp].values() if self._waits_in(tp, r.offset)]
         self.ledger.reread()
         for tp, record in waited:
             verdict = verdict_of(record, self.known)
@@ -385,7 +382,6 @@ class Delivery(RuleBasedStateMachine):
         attempts = self._attempts(call)
         self.results.returned(flight, outcome, self.now)
         if not held:
-            LATE.append(1)
             assert state_of_all(self.ledger) == before, "a result that came too late changed something"
         if isinstance(outcome, Away):
             assert self._attempts(call) == attempts, "infrastructure used an attempt"
@@ -516,7 +512,7 @@ class Delivery(RuleBasedStateMachine):
     @invariant()
     def bytes_are_those_of_what_is_held(self):
         for tp, lane in self.lanes():
-            held = [e for e in lane.pending] + ([] if lane.part is None else list(lane.part.entries))
+            held = list(lane.pending) + ([] if lane.part is None else list(lane.part.entries))
             assert lane.bytes == sum(e.record.size for e in held)
             assert lane.records == len(held)
             offsets = [e.offset for e in held]

@@ -63,7 +63,9 @@ def verdict_of(record: Record, known: Collection[SchemaKey]) -> Verdict:
         case "junk":
             return Undecodable(Failure("decode", "bad_magic", "these bytes are no event"))
         case kind:
-            return Event({"event_type": "EntityChangeEvent_v1", "event": {"kind": kind}, "meta": {"kafka": place(record)}})
+            return Event(
+                {"event_type": "EntityChangeEvent_v1", "event": {"kind": kind}, "meta": {"kafka": place(record)}}
+            )
 
 
 def place(record: Record) -> dict[str, object]:

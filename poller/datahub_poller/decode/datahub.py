@@ -188,7 +188,7 @@ _RELATIONSHIP_CHANGE = _record(
     Field("lifecycleOwner", _OPTIONAL_TEXT),
     Field("via", _OPTIONAL_TEXT),
     Field("properties", _OPTIONAL_TEXTS),
-    # Required by DataHub's class, and left out by its server where a change log has no `created`: an event all the same.
+    # Required by DataHub's class, and left out by its server where a change log has no `created`: still an event.
     Field("auditStamp", _AUDIT_STAMP),
 )
 

@@ -5,7 +5,10 @@ Words only; nothing is decided here.
 
 from __future__ import annotations
 
+import os
 import shlex
+import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +20,13 @@ from datahub_poller.demo.stage import ACTION, Stage
 from datahub_poller.demo.view import Scene
 
 
+def command() -> str:
+    """The poller's command as it can be typed here: by its name where it is on the path, else by its place."""
+    if shutil.which("datahub-poller"):
+        return "datahub-poller"
+    return os.path.relpath(Path(sys.executable).with_name("datahub-poller"))
+
+
 def opening(console: Console, stage: Stage, events: int) -> None:
     """What is there, and what is about to happen."""
     _head(console, "datahub-poller: the demo")
@@ -26,7 +36,7 @@ def opening(console: Console, stage: Stage, events: int) -> None:
         f"({stage.registry_url}) run in this process, on this machine only. {events} events of a made-up company go to",
         "DataHub's three topics, framed for either registry. Among them are one record cut off in the middle, and one",
         "event that the handler cannot do. The poller is the real one, started as you would start it:",
-        f"  datahub-poller run -c {stage.action_file}",
+        f"  {command()} run -c {stage.action_file}",
         "",
     )
 
@@ -65,8 +75,8 @@ def where_next(console: Console, stage: Stage) -> None:
     _head(console, "try")
     _say(
         console,
-        f"  datahub-poller check --offline -c {_quoted(stage.action_file)}",
-        "  datahub-poller demo --keep        # leaves broker and registries running for a poller of your own",
+        f"  {command()} check --offline -c {_quoted(stage.action_file)}",
+        f"  {command()} demo --keep        # leaves broker and registries running for a poller of your own",
     )
 
 
@@ -86,9 +96,9 @@ def how_to_connect(console: Console, stage: Stage, seconds: float) -> None:
     _say(
         console,
         f"  export {' '.join(f'{name}={value}' for name, value in PRETENDED)}",
-        f"  datahub-poller check -c {action}",
-        f"  datahub-poller run -c {action}",
-        f"  datahub-poller status -c {action}",
+        f"  {command()} check -c {action}",
+        f"  {command()} run -c {action}",
+        f"  {command()} status -c {action}",
         f"  tail -f {_quoted(stage.notebook)}",
         f"  # the handler is {_quoted(stage.handler_file)}: change it, run again",
     )

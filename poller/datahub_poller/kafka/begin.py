@@ -21,16 +21,21 @@ ASK_SECONDS: Final = 5.0
 
 
 class Beginnings:
-    """Asks through the consumer that it shares with its owner, on the owner's thread."""
+    """Asks through the consumer that it shares with its owner. `first_starts` is by topic, in ms, and grows."""
 
     def __init__(
-        self, consumer: Consumer, start_at: StartAt, wall_ms: Callable[[], int], logger: logging.Logger
+        self,
+        consumer: Consumer,
+        start_at: StartAt,
+        wall_ms: Callable[[], int],
+        first_starts: dict[str, int],
+        logger: logging.Logger,
     ) -> None:
         self._consumer = consumer
         self._start_at = start_at
         self._wall_ms = wall_ms
         self._logger = logger
-        self.first_starts: dict[str, int] = {}
+        self._first_starts = first_starts
         self._old_group = False
 
     def of(self, topic: str, tps: Sequence[TopicPartition]) -> dict[TopicPartition, Start]:
@@ -41,7 +46,7 @@ class Beginnings:
         if new:
             others = self._committed_of_topic(topic)
             known = first_start(others.values())
-            if self._old_group and topic not in self.first_starts and not _any_commit(others):
+            if self._old_group and topic not in self._first_starts and not _any_commit(others):
                 self._logger.warning("topic %s is new to the group: it begins by `start`", topic)
         self._old_group = self._old_group or known is not None
         now = self._wall_ms()
@@ -49,7 +54,7 @@ class Beginnings:
         starts = {tp: Start(offset, offset) for tp in tps if (offset := committed[tp].offset) is not None}
         for tp in new:
             starts[tp] = Start(self._ask(tp, begin), None)
-        self.first_starts.setdefault(topic, now if known is None else known)
+        self._first_starts.setdefault(topic, now if known is None else known)
         return starts
 
     def _committed(self, tps: Collection[TopicPartition]) -> dict[TopicPartition, Committed]:

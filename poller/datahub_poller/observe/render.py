@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -51,7 +52,7 @@ def fetch_status(port: int, timeout: float = 5.0) -> dict[str, Any]:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(url, timeout=timeout) as answer:
-            body = answer.read(ANSWER_LIMIT)
+            body = _body(answer, time.monotonic() + timeout)
     except urllib.error.HTTPError as error:
         raise PollerError(f"{url} answered {error.code} {error.reason}: this is no poller's status port") from error
     except TimeoutError as error:
@@ -60,7 +61,10 @@ def fetch_status(port: int, timeout: float = 5.0) -> dict[str, Any]:
         late = isinstance(error.reason, TimeoutError)
         said = f"did not answer within {timeout:g} s" if late else f"cannot be reached: {_reason(error.reason)}"
         raise PollerError(f"{url} {said}. {LISTENING}") from error
-    except (OSError, http.client.HTTPException) as error:
+    except http.client.HTTPException as error:
+        said = one_line(str(error).strip())
+        raise PollerError(f"{url} answered what is no HTTP ({said}): this is no poller's status port") from error
+    except OSError as error:
         raise PollerError(f"{url} broke off: {_reason(error)}. {LISTENING}") from error
     try:
         status = json.loads(body)
@@ -69,6 +73,16 @@ def fetch_status(port: int, timeout: float = 5.0) -> dict[str, Any]:
     if not isinstance(status, dict) or "state" not in status:
         raise PollerError(f"{url} answered other JSON: this is no poller's status port")
     return status
+
+
+def _body(answer: http.client.HTTPResponse, end: float) -> bytes:
+    """The whole answer. Raises TimeoutError where it is not there by `end`, however it comes in."""
+    body = b""
+    while piece := answer.read1(ANSWER_LIMIT - len(body)):
+        body += piece
+        if time.monotonic() > end:
+            raise TimeoutError
+    return body
 
 
 def render(status: Mapping[str, Any], stream: TextIO) -> None:

@@ -1,4 +1,4 @@
-"""Brokers that nobody can work with: one that refuses every password, and one that takes connections and is silent."""
+"""Servers that nobody can work with: one that is silent, one that never ends, and a broker that takes no password."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, Self
 
@@ -23,6 +23,44 @@ def silent_server() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
+@contextmanager
+def dripping_server() -> Iterator[int]:
+    """The port of an HTTP server whose answers go on for ever, byte by byte."""
+    over = threading.Event()
+
+    def drip(connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 10000\r\n\r\n")
+            while not over.wait(0.2):
+                connection.sendall(b" ")
+
+    with socket.create_server(("127.0.0.1", 0)) as server, accepting(server, drip):
+        yield server.getsockname()[1]
+        over.set()
+
+
+@contextmanager
+def accepting(server: socket.socket, serve: Callable[[socket.socket], None]) -> Iterator[None]:
+    """Serve every connection in a thread of its own, until the end of the block."""
+
+    def accept() -> None:
+        while True:
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            threading.Thread(target=serve, args=(connection,), daemon=True).start()
+
+    thread = threading.Thread(target=accept, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            server.shutdown(socket.SHUT_RDWR)
+        thread.join(5)
+
+
 class RefusingBroker:
     """A Kafka broker that speaks SASL/PLAIN and takes no password. `attempts` holds what clients have shown."""
 
@@ -30,25 +68,15 @@ class RefusingBroker:
         self.attempts: list[bytes] = []
         self._server = socket.create_server(("127.0.0.1", 0))
         self.bootstrap = f"127.0.0.1:{self._server.getsockname()[1]}"
-        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self._open = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._open.enter_context(self._server)
+        self._open.enter_context(accepting(self._server, self._serve))
         return self
 
     def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(OSError):
-            self._server.shutdown(socket.SHUT_RDWR)
-        self._server.close()
-        self._thread.join(5)
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._server.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+        self._open.close()
 
     def _serve(self, connection: socket.socket) -> None:
         with connection, connection.makefile("rwb") as stream, contextlib.suppress(OSError):

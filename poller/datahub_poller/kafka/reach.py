@@ -1,0 +1,72 @@
+"""Whether the cluster answers, and what it says of the topics, before anything is subscribed to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from confluent_kafka import Consumer, KafkaException
+
+from datahub_poller.errors import CannotStart
+from datahub_poller.kafka.begin import ASK_SECONDS
+from datahub_poller.kafka.trouble import Trouble
+from datahub_poller.kafka.words import REFUSED, why
+
+CONSUMER_CONFIG: Final = "source.config.connection.consumer_config"
+THERE: Final = "exists"
+MISSING: Final = "does not exist"
+SHORTEST_ASK_SECONDS: Final = 0.25
+
+
+class Reach:
+    """Asks through the consumer that it shares with its owner. `servers` names the cluster in messages."""
+
+    def __init__(self, consumer: Consumer, trouble: Trouble, servers: str, clock: Callable[[], float]) -> None:
+        self._consumer = consumer
+        self._trouble = trouble
+        self._servers = servers
+        self._clock = clock
+
+    def missing(self, topics: Iterable[str], limit: float) -> set[str]:
+        """Those topics that do not exist. Raises CannotStart when refused, or after `limit` s."""
+        found = self.ask(topics, limit)
+        if refused := [f"topic {topic}: {state}" for topic, state in found.items() if state not in (THERE, MISSING)]:
+            raise CannotStart("; ".join(refused))
+        return {topic for topic, state in found.items() if state == MISSING}
+
+    def ask(self, topics: Iterable[str], limit: float) -> dict[str, str]:
+        """THERE or MISSING for each topic, or why it is refused. Raises CannotStart where no broker is reached."""
+        end = self._clock() + limit
+        return {topic: self._asked(topic, end, limit) for topic in topics}
+
+    def _asked(self, topic: str, end: float, limit: float) -> str:
+        patience = SHORTEST_ASK_SECONDS  # at first short: a refusal is only told between two questions
+        while True:
+            try:
+                found = self._consumer.list_topics(topic, timeout=max(0.1, min(patience, end - self._clock())))
+                break
+            except KafkaException as error:
+                patience = min(2 * patience, ASK_SECONDS)
+                self._consumer.poll(0)
+                if self._trouble.refused is not None or self._clock() >= end:
+                    raise CannotStart(self._no_answer(why(error), limit)) from None
+        state = found.topics[topic].error
+        if state is not None and state.code() in REFUSED:
+            return f"{state.str()}: the principal needs READ and DESCRIBE on it"
+        gone = (state is not None and not state.retriable()) or not found.topics[topic].partitions
+        return MISSING if gone else THERE
+
+    def _no_answer(self, reason: str, limit: float) -> str:
+        if (refused := self._trouble.refused) is not None:
+            return f"{self._servers} refused the connection: {refused}. See sasl.* and ssl.* in {CONSUMER_CONFIG}"
+        found = reason if self._trouble.reason is None else self._trouble.reason
+        see = f"See source.config.connection.bootstrap, and security.protocol in {CONSUMER_CONFIG}"
+        return f"{self._servers} did not answer within {limit:g} s: {found}. {see}"
+
+    def cluster_id(self, topic: str) -> str:
+        """The cluster's id, asked for beside a topic that may be described; `unknown` where it gives none."""
+        try:
+            found = self._consumer.list_topics(topic, timeout=ASK_SECONDS)
+        except KafkaException:
+            return "unknown"
+        return found.cluster_id if found.cluster_id is not None else "unknown"
