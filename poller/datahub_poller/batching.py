@@ -47,7 +47,7 @@ def choose(lanes: Iterable[Lane], limits: Limits, now: float, at_once: bool = Fa
         full = events >= limits.size or size >= limits.bytes or _cut_by_bytes(lane, count)
         if full:
             break
-    if full or (picks and (at_once or now - heads[0][0].at >= limits.window)):
+    if full or (picks and (at_once or now >= heads[0][0].at + limits.window)):
         return picks
     return []
 

@@ -15,6 +15,9 @@ METADATA_CHANGE_LOG = "MetadataChangeLogEvent_v1"
 EVENT_TYPES = (ENTITY_CHANGE, RELATIONSHIP_CHANGE, METADATA_CHANGE_LOG)
 
 
+EXAMPLE = "Such as filter: {EntityChangeEvent_v1: {event: [{category: TAG}]}}."
+
+
 class FilterProblem(NamedTuple):
     """One thing that is wrong with the configured filters; `path` starts at `filters` or `filter`."""
 
@@ -48,12 +51,12 @@ def _item_problems(path: tuple[str | int, ...], item: Any) -> Iterator[FilterPro
     if "config" not in item:
         return
     config = item["config"]
-    yield from _map_problems((*path, "config"), config, required=("filter",))
+    yield from _map_problems((*path, "config"), config, required=("filter",), example=EXAMPLE)
     if not isinstance(config, Mapping) or "filter" not in config:
         return
     wanted = config["filter"]
     if not isinstance(wanted, Mapping):
-        yield FilterProblem((*path, "config", "filter"), "must be a map from event types to conditions")
+        yield FilterProblem((*path, "config", "filter"), "must be a map from event types to conditions", EXAMPLE)
         return
     for event_type, body in wanted.items():
         yield from _body_problems((*path, "config", "filter", str(event_type)), body)
@@ -62,7 +65,7 @@ def _item_problems(path: tuple[str | int, ...], item: Any) -> Iterator[FilterPro
 def _body_problems(path: tuple[str | int, ...], body: Any) -> Iterator[FilterProblem]:
     if body is None:
         return
-    yield from _map_problems(path, body, optional=("event",))
+    yield from _map_problems(path, body, optional=("event",), example=EXAMPLE)
     predicates = body.get("event") if isinstance(body, Mapping) else None
     if predicates is None:
         return
@@ -87,15 +90,19 @@ def _legacy_problems(legacy: Any) -> Iterator[FilterProblem]:
 
 
 def _map_problems(
-    path: tuple[str | int, ...], value: Any, required: Sequence[str] = (), optional: Sequence[str] = ()
+    path: tuple[str | int, ...],
+    value: Any,
+    required: Sequence[str] = (),
+    optional: Sequence[str] = (),
+    example: str = "",
 ) -> Iterator[FilterProblem]:
     known = (*required, *optional)
     if not isinstance(value, Mapping):
-        yield FilterProblem(path, f"must be a map with the keys {', '.join(known)}")
+        yield FilterProblem(path, f"must be a map with the keys {', '.join(known)}", example)
         return
     for key in required:
         if key not in value:
-            yield FilterProblem((*path, key), "is required")
+            yield FilterProblem((*path, key), "is required", example)
     for key in value:
         if key not in known:
             yield FilterProblem((*path, str(key)), "is not a key here", f"Known: {', '.join(known)}.")

@@ -104,7 +104,7 @@ def _partition(
     what = _what(ledger, lane, schemas, now)
     part = lane.part
     due = None
-    if part is not None and lane.flight is None:
+    if part is not None and what.state in ("backing_off", "waiting_sink", "ready"):
         due = part.piece.due if part.piece is not None else part.letters_due
     flight = ledger.flights.get(lane.flight) if lane.flight is not None else None
     return PartitionStatus(

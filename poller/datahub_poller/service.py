@@ -109,11 +109,12 @@ class Service:
         consumer = app.source(self._action, self._environ)
         connection = self._action.source.config.connection
         for topic in sorted(consumer.reach.missing(parts.topics, connection.client_timeout_seconds)):
-            log_event(LOG, logging.WARNING, "topic does not exist yet: waiting for it", topic=topic)
+            consumer.wait_for(topic)
         self._poller = app.poller(self._action, parts, consumer, self._board)
         if self._deadline is not None:
             return STOPPED
-        log_event(LOG, logging.INFO, "started", action=self._action.name, topics=list(parts.topics))
+        letters = str(parts.sink.directory.absolute())
+        log_event(LOG, logging.INFO, "started", action=self._action.name, topics=list(parts.topics), letters=letters)
         self._poller.run()
         halted = self._poller.ledger.halt is not None
         log_event(LOG, logging.INFO, "stopped", counters=dict(self._poller.ledger.counters))

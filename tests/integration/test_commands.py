@@ -267,6 +267,30 @@ def test_run_waits_for_a_topic_that_does_not_exist_yet_and_says_so(tmp_path: Pat
     assert all(" WARN " in line for line in warnings)
 
 
+def test_an_outage_is_told_once_however_long_the_client_tries(tmp_path: Path) -> None:
+    with MockCluster(3) as cluster:
+        cluster.rebalance_delay(50)
+        for topic in ("PlatformEvent_v1", "MetadataChangeLog_Versioned_v1", "MetadataChangeLog_Timeseries_v1"):
+            cluster.create_topic(topic, 2)
+        write(Case("outage", 0, (), {"source.config.connection.bootstrap": cluster.bootstrap}), tmp_path, {})
+        with started(*RUN, cwd=tmp_path) as process:
+            before = read_until(process, "partition assigned")
+            for broker in (1, 2, 3):
+                cluster.down(broker)
+            read_until(process, "kafka is in trouble")
+            time.sleep(3)
+            for broker in (1, 2, 3):
+                cluster.up(broker)
+            during = read_until(process, "kafka answers again")
+            process.send_signal(signal.SIGTERM)
+            rest = process.communicate(timeout=30)[1]
+    assert process.returncode == 0, rest
+    assert "kafka is in trouble" not in before + during
+    assert len(during.splitlines()) < 15, during
+    assert "MetadataChangeLog_Versioned_v1" in before
+    assert "new to the group" not in before + during
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_it_starts_ends_it_at_once_and_in_order(number: int, tmp_path: Path) -> None:
     with silent_server() as port:

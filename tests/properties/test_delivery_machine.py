@@ -11,7 +11,6 @@ import random
 from collections import Counter, defaultdict
 from typing import NamedTuple
 
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -22,6 +21,7 @@ from datahub_poller.model import Event, Failure, SchemaKey, Skipped, TopicPartit
 from datahub_poller.policy import Breaker, Policy
 from datahub_poller.results import Results
 from datahub_poller.works import Away, Delivered, Failed, Invoke, Named, WriteLetters
+from support.effort import effort
 from support.values import KINDS, kind_of, record_of, schema_of, value_of, verdict_of
 
 TPS = [TopicPartition("mcl", 0), TopicPartition("mcl", 1), TopicPartition("pe", 0)]
@@ -661,7 +661,7 @@ class MoodyBreaking(Delivery):
     buffer = 6000
 
 
-QUICK = settings(max_examples=60, stateful_step_count=40)
+QUICK = effort(120, stateful_step_count=40)
 TestHonest = Delivery.TestCase
 TestHonest.settings = QUICK
 TestMoody = Moody.TestCase

@@ -243,6 +243,7 @@ class Watched:
     # -- Listener
 
     def assigned(self, starts: Mapping[TopicPartition, Start]) -> None:
+        self.paused -= frozenset(starts)  # what is assigned begins unpaused
         for tp, start in starts.items():
             self.sim.trace.assigned(tp, start.offset)
         self.listener.assigned(starts)

@@ -48,7 +48,7 @@ class TokenSource:
         given = self._function(config)
         match given:
             case (str(), int() | float() as expiry, *_) if not isinstance(expiry, bool):
-                if expiry <= self._wall():
+                if not expiry > self._wall():  # nor is nan
                     raise ValueError(f"its token has expired (at {expiry:g} s since the epoch)")
                 return tuple(given)
         raise TypeError(f"it must return (token, seconds since the epoch when it expires), not {_shape(given)}")

@@ -28,6 +28,7 @@ from datahub_poller.kafka.reach import CONSUMER_CONFIG, Reach
 from datahub_poller.kafka.trouble import Trouble
 from datahub_poller.kafka.words import OUT_OF_RANGE, why
 from datahub_poller.model import Record, TopicPartition
+from datahub_poller.observe.logs import log_event
 from datahub_poller.source import Listener, Start
 from datahub_poller.start import StartAt
 
@@ -109,8 +110,10 @@ class KafkaSource:
     def _on_revoke(self, _: Consumer, partitions: list[KafkaPartition]) -> None:
         assert self._listener is not None
         held = self._held(partitions)
-        self._listener.revoked(self._forget(partitions))
-        self._give_back(held)
+        try:
+            self._listener.revoked(self._forget(partitions))
+        finally:
+            self._give_back(held)
 
     def _on_lost(self, _: Consumer, partitions: list[KafkaPartition]) -> None:
         assert self._listener is not None
@@ -159,22 +162,28 @@ class KafkaSource:
         if not starts:
             return
         self._unresolved -= set(starts)
-        new = [KafkaPartition(tp.topic, tp.partition, start.offset) for tp, start in starts.items()]
-        paused = self._paused - frozenset(starts)
+        # A pause outlives a revocation in librdkafka: what is assigned begins unpaused.
+        self._paused -= frozenset(starts)
+        self._read_from({tp: start.offset for tp, start in starts.items()})
+        self._listener.assigned(starts)
+
+    def _read_from(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Assign these, anew if they are assigned already. All others go on where they are; pauses stay."""
+        new = [KafkaPartition(tp.topic, tp.partition, offset) for tp, offset in offsets.items()]
         if self._incremental:
+            if again := [each for each in new if self._tp(each.topic, each.partition) in self._starts]:
+                self._consumer.incremental_unassign(again)
             self._consumer.incremental_assign(new)
-            self._paused = paused
         else:
-            # The eager protocol knows only whole assignments: what is read already goes on where it is.
-            held = self.positions(self._starts)
+            # The eager protocol knows only whole assignments.
+            held = self.positions(self._starts.keys() - offsets.keys())
             new += [KafkaPartition(tp.topic, tp.partition, offset) for tp, offset in held.items()]
             self._consumer.assign(new)
-            self._paused = frozenset()
-        self._starts |= {tp: start.offset for tp, start in starts.items()}
-        # A pause outlives a revocation in librdkafka: what is assigned begins unpaused.
+        self._starts |= offsets
         self._consumer.resume(new)
+        paused = self._paused
+        self._paused -= {self._tp(each.topic, each.partition) for each in new}
         self.set_paused(paused)
-        self._listener.assigned(starts)
 
     # -- records
 
@@ -266,34 +275,38 @@ class KafkaSource:
             self._gaps[self._tp(topic, partition)] = None
             self._gaps_at = 0.0
         elif error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART and topic:
-            if topic not in self._missing:
-                self._missing.add(topic)
-                self._logger.warning("topic %s does not exist yet: waiting for it", topic)
+            self.wait_for(topic)
         else:
             self._trouble.found(error.str())
+
+    def wait_for(self, topic: str) -> None:
+        """Say, once until it is there, that a topic does not exist."""
+        if topic not in self._missing:
+            self._missing.add(topic)
+            log_event(self._logger, logging.WARNING, "topic does not exist yet: waiting for it", topic=topic)
 
     # -- gaps
 
     def _close_gaps(self) -> None:
-        """Reading a partition that is out of range stands still until it is sought."""
+        """Reading a partition that is out of range stands still until it is assigned anew: it cannot be sought."""
         if not self._gaps or self._clock() < self._gaps_at:
             return
         self._gaps = {tp: offset for tp, offset in self._gaps.items() if tp in self._starts}
         for tp in sorted(self._gaps):
             try:
                 self._close_gap(tp)
-            except KafkaException as error:
+            except (KafkaException, Transient) as error:
                 self._gaps_at = self._clock() + AGAIN_SECONDS
                 self._trouble.found(f"{tp} is out of range and could not be moved: {why(error)}")
 
     def _close_gap(self, tp: TopicPartition) -> None:
         assert self._listener is not None
-        asked = KafkaPartition(tp.topic, tp.partition)
         offset = self._gaps[tp]
         if offset is None:  # the listener is asked once, however often it takes to get there
-            low, high = self._consumer.get_watermark_offsets(asked, timeout=ASK_SECONDS)
-            offset = self._gaps[tp] = self._listener.gap(tp, low, high)
-        asked.offset = offset
-        self._consumer.seek(asked)
-        self._starts[tp] = min(self._starts[tp], offset)
+            asked = KafkaPartition(tp.topic, tp.partition)
+            ends = self._consumer.get_watermark_offsets(asked, timeout=ASK_SECONDS)
+            if ends is None:
+                raise Transient("its ends were not told in time")
+            offset = self._gaps[tp] = self._listener.gap(tp, *ends)
+        self._read_from({tp: offset})
         del self._gaps[tp]

@@ -25,7 +25,7 @@ REFUSED: Final = frozenset(
 
 
 _THREAD: Final = re.compile(r"^\[thrd:[^\]]*\]: ")
-_AFTER: Final = re.compile(r"\s*\((?:after \d+ms[^)]*|\d+ identical error\(s\) suppressed)\)$")
+_AFTER: Final = re.compile(r"\s*\(after \d+ms.*\)$")
 
 
 def plain(text: str) -> str:
