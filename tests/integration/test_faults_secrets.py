@@ -78,10 +78,7 @@ def test_a_refusing_registry_learns_the_secrets_and_nobody_else_does(stage):
     with RegistryServer(credentials="user:right") as refusing:
         changes = {
             "source/config/connection/schema_registry_url": refusing.url,
-            "source/config/connection/schema_registry_config": {
-                "basic.auth.user.info": "user:${REGISTRY_PASSWORD}",
-                "ssl.key.password": canary("registry-key"),
-            },
+            "source/config/connection/schema_registry_config": {"basic.auth.user.info": "user:${REGISTRY_PASSWORD}"},
             "datahub": datahub(canary),
         }
         action = stage.action(changes, **properties(canary), debug="all")

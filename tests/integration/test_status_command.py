@@ -88,7 +88,7 @@ def test_its_json_is_what_the_status_port_serves(poller: Running, stage: Stage, 
 
 
 def test_it_takes_the_port_from_the_action_file(poller: Running, stage: Stage, tmp_path: Path) -> None:
-    done = ran("status", "-c", str(stage.directory / "action.json"), cwd=tmp_path)
+    done = ran("status", "-c", action_file(tmp_path, port_of(poller)), cwd=tmp_path)
     assert (done.code, done.err) == (0, "")
     assert done.out.startswith(f"{stage.name} ")
 

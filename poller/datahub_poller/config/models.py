@@ -97,7 +97,9 @@ class DeadLetterConfig(Section):
     """Where the file sink writes."""
 
     directory: Annotated[Path | None, checked(directory_path)] = Field(
-        default=None, description="Directory of the letters; overrides `options.failed_events_dir`."
+        default=None,
+        description="Directory of the letters; overrides `options.failed_events_dir`. A relative path begins at the "
+        "working directory.",
     )
     ephemeral: Annotated[Literal["accept"] | None, checked(OneOf(("accept",)))] = Field(
         default=None, description="`accept`: in a container, letters may go where they are lost with it."
@@ -132,7 +134,9 @@ class Options(Section):
         default="CONTINUE", description="What to do with a record that is given up: dead letter and go on, or stop."
     )
     failed_events_dir: Annotated[Path, checked(directory_path)] = Field(
-        default=DEFAULT_LETTERS, description="Directory below which the file sink writes, one directory for each name."
+        default=DEFAULT_LETTERS,
+        description="Directory below which the file sink writes, one directory for each name. A relative path begins at "
+        "the working directory.",
     )
 
 

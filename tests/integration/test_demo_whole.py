@@ -64,7 +64,7 @@ def test_keep_leaves_a_broker_and_registries_that_a_poller_of_ones_own_can_use(t
         with closing(consumer):
             assert "PlatformEvent_v1" in consumer.list_topics(timeout=5).topics
         exported = dict(it.split("=") for it in re.search(r"export (.*)", said)[1].split())
-        (check,) = re.findall(r"  datahub-poller (check .*)", said)
+        (check,) = re.findall(r"  \S*datahub-poller (check .*)", said)
         checked = command(*shlex.split(check), **exported)
         assert checked.returncode == 0, checked.stdout + checked.stderr
         kept.send_signal(signal.SIGINT)

@@ -1,0 +1,138 @@
+"""kill -9 at random moments while events keep coming: nothing lost, nothing out of order, no offset ahead."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import defaultdict
+
+import pytest
+
+from support.recorded import (
+    all_accounted_for,
+    commits_not_ahead,
+    first_hand_outs_in_order,
+    one_call_at_a_time_per_partition,
+    to_come_again,
+)
+from support.running import ROUTES, Stage
+
+PARTITIONS = 3
+BATCH = 20
+CONCURRENCY = 3
+QUICK_GROUP = {"session_timeout_ms": 1000, "heartbeat_interval_ms": 200}
+EAGER = {"partition_assignment_strategy": "range,roundrobin"}
+COOPERATIVE = {"partition_assignment_strategy": "cooperative-sticky"}
+
+
+class Traffic(threading.Thread):
+    """Produces to random partitions, a few events at a time, until it is told to stop."""
+
+    def __init__(self, stage: Stage, chance: random.Random) -> None:
+        super().__init__(daemon=True)
+        self._stage = stage
+        self._chance = chance
+        self._done = threading.Event()
+
+    def run(self) -> None:
+        while not self._done.wait(0.05):
+            count = self._chance.randrange(1, 40)
+            poison = [0] if self._chance.random() < 0.03 else []
+            route = self._chance.choice(ROUTES)
+            self._stage.send(route, self._chance.randrange(PARTITIONS), count, poison=poison)
+
+    def end(self) -> None:
+        self._done.set()
+        self.join()
+
+
+def action(stage, properties):
+    changes = {
+        "batch": {"size": BATCH, "window": "20ms", "concurrency": CONCURRENCY},
+        "retry": {"attempts": 2, "backoff": "20ms", "max_backoff": "50ms"},
+    }
+    return stage.action(changes, **properties)
+
+
+def judge(stage):
+    """What must hold at any moment at which no process runs; gives what is going to be delivered twice."""
+    committed = stage.committed()
+    produced = set(stage.produced)
+    recorded, letters = stage.recorded(), stage.lettered()
+    commits_not_ahead(committed, recorded, letters, produced)
+    first_hand_outs_in_order(recorded)
+    one_call_at_a_time_per_partition(recorded)
+    return to_come_again(committed, recorded)
+
+
+def crash(stage, chance, kills, properties):
+    """The whole story; gives what was delivered twice, by crash."""
+    stage.create(PARTITIONS, *ROUTES)
+    stage.plan(sleep=[0.0, 0.08])
+    file = action(stage, properties)
+    calls = stage.directory / "calls.jsonl"
+    traffic = Traffic(stage, chance)
+    traffic.start()
+    again = []
+    for number in range(kills):
+        size = calls.stat().st_size if calls.exists() else 0
+        poller = stage.start(file)
+        if number % 5:  # while it works
+            poller.until(lambda size=size: calls.exists() and calls.stat().st_size > size, "no call")
+            time.sleep(chance.uniform(0.0, 1.0))
+        else:  # at any moment, most of which are before it works
+            time.sleep(chance.uniform(0.0, 2.0))
+        poller.kill()
+        again.append(len(judge(stage)))
+    traffic.end()
+    last = stage.start(file)
+    last.until(stage.all_committed, "not drained", 60)
+    assert last.stop() == 0
+    return again
+
+
+def judge_the_end(stage, again):
+    recorded, letters = stage.recorded(), stage.lettered()
+    assert judge(stage) == set()
+    all_accounted_for(recorded, letters, stage.produced)
+    assert recorded.done == stage.produced - stage.poison
+    assert set(letters) == stage.poison
+    ids = defaultdict(set)
+    for place, letter in zip(letters, stage.letters(), strict=True):
+        ids[place].add(letter["meta"]["id"])
+    assert all(len(each) == 1 for each in ids.values())
+    twice = sum(count - 1 for count in recorded.times_done.values())
+    print(
+        f"{len(stage.produced)} events, {len(stage.poison)} poison, {len(letters)} letters, {len(again)} kills, "
+        f"{len(recorded.calls)} calls; {twice} delivered twice, by crash: {again}"
+    )
+    assert twice <= sum(again)
+    # In flight in each partition, and what settled while a commit was on its way.
+    assert max(again) <= (PARTITIONS * len(ROUTES) + 2 * CONCURRENCY) * BATCH
+
+
+@pytest.mark.timeout(240)
+def test_kill_9_at_twenty_random_moments_on_kafka(kafka, tmp_path, unique):
+    seed = random.randrange(10**6)
+    print(f"seed {seed}")
+    with Stage(kafka, tmp_path, unique) as stage:
+        again = crash(stage, random.Random(seed), 20, {**EAGER, **QUICK_GROUP})
+        assert len(stage.produced) > 2000
+        judge_the_end(stage, again)
+
+
+@pytest.mark.timeout(120)
+def test_kill_9_of_a_cooperative_member_on_kafka(kafka, tmp_path, unique):
+    seed = random.randrange(10**6)
+    print(f"seed {seed}")
+    with Stage(kafka, tmp_path, unique) as stage:
+        judge_the_end(stage, crash(stage, random.Random(seed), 4, {**COOPERATIVE, **QUICK_GROUP}))
+
+
+@pytest.mark.timeout(120)
+def test_kill_9_at_random_moments_on_the_mock_cluster(mock_bed, tmp_path, unique):
+    seed = random.randrange(10**6)
+    print(f"seed {seed}")
+    with Stage(mock_bed, tmp_path, unique) as stage:
+        judge_the_end(stage, crash(stage, random.Random(seed), 4, EAGER))
