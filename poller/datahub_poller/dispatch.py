@@ -30,11 +30,11 @@ class Dispatch:
         if ledger.stopping:
             return works
         for lane in ledger.lanes.values():
-            if ledger.halted:
-                return works
-            if lane.may_act:
+            if lane.may_act and not ledger.halted:
                 self._take_undecodable(lane, now)
                 works += self._letters(lane, now)
+        if ledger.halted:
+            return works
         if ledger.breaker.is_open:
             return works + self._probe(now)
         while ledger.slots > 0 and (work := self._next(now)) is not None:

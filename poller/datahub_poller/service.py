@@ -80,6 +80,7 @@ class Service:
         if self._signals > 1:
             self._end_now(FAILED)
         self._deadline = time.monotonic() + self._action.shutdown.deadline
+        self._end_in(self._action.shutdown.deadline + 2 * GRACE, STOPPED)  # a log that nobody reads blocks this thread
         log_event(LOG, logging.INFO, "signal received", signal=signal.Signals(number).name)
         if self._poller is None:  # nothing was begun: there is no call to wait for and no group to leave
             log_event(LOG, logging.INFO, "stopped before it had started")
@@ -123,12 +124,9 @@ class Service:
     # -- ending
 
     def _end_now(self, code: int) -> None:
-        logging.shutdown()
         os._exit(code)
 
-    def _end_after(self, deadline: float | None) -> None:
-        # A thread of the user's own that is no daemon would keep the process for ever.
-        left = GRACE if deadline is None else max(GRACE, deadline - time.monotonic())
-        timer = threading.Timer(left, self._end_now, args=(self._code,))
+    def _end_in(self, seconds: float, code: int) -> None:
+        timer = threading.Timer(seconds, self._end_now, args=(code,))
         timer.daemon = True
         timer.start()

@@ -50,7 +50,8 @@ def first_start(committed: Iterable[Committed]) -> int | None:
 def beginning(start_at: StartAt, known: int | None, now: int) -> Beginning:
     """Where a partition without a committed offset begins.
 
-    `known` is the group's first start on the topic, `None` if it never was there; `now` is the wall clock in ms.
+    `known` is the group's first start on the topic, `None` if it never was there; `now` is when this member was started
+    (wall clock, ms).
     """
     if isinstance(start_at, datetime):
         return Since(int(start_at.timestamp() * 1000))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import threading
 import time
 from collections import defaultdict
 
@@ -17,34 +16,11 @@ from support.recorded import (
     to_come_again,
 )
 from support.running import ROUTES, Stage
+from support.traffic import COOPERATIVE, EAGER, QUICK_GROUP, Traffic
 
 PARTITIONS = 3
 BATCH = 20
 CONCURRENCY = 3
-QUICK_GROUP = {"session_timeout_ms": 1000, "heartbeat_interval_ms": 200}
-EAGER = {"partition_assignment_strategy": "range,roundrobin"}
-COOPERATIVE = {"partition_assignment_strategy": "cooperative-sticky"}
-
-
-class Traffic(threading.Thread):
-    """Produces to random partitions, a few events at a time, until it is told to stop."""
-
-    def __init__(self, stage: Stage, chance: random.Random) -> None:
-        super().__init__(daemon=True)
-        self._stage = stage
-        self._chance = chance
-        self._done = threading.Event()
-
-    def run(self) -> None:
-        while not self._done.wait(0.05):
-            count = self._chance.randrange(1, 40)
-            poison = [0] if self._chance.random() < 0.03 else []
-            route = self._chance.choice(ROUTES)
-            self._stage.send(route, self._chance.randrange(PARTITIONS), count, poison=poison)
-
-    def end(self) -> None:
-        self._done.set()
-        self.join()
 
 
 def action(stage, properties):
@@ -72,7 +48,7 @@ def crash(stage, chance, kills, properties):
     stage.plan(sleep=[0.0, 0.08])
     file = action(stage, properties)
     calls = stage.directory / "calls.jsonl"
-    traffic = Traffic(stage, chance)
+    traffic = Traffic(stage, chance, PARTITIONS)
     traffic.start()
     again = []
     for number in range(kills):

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import array
+import fcntl
+import os
 import signal
+import termios
 import time
 
 import pytest
 
 from kafka.cluster import HOST, free_ports
+from support.brokers import eventually
 from support.running import Stage
 
 pytestmark = pytest.mark.timeout(60)
@@ -92,6 +97,39 @@ def test_a_second_signal_ends_it_at_once(stage, second):
     assert poller.wait() == 1
     assert time.monotonic() - began < 1.5
     assert stage.committed().get(stage.tp("pe"), 0) == 0
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+def test_signals_end_it_even_while_nobody_reads_its_log(mock_bed, tmp_path, unique, signals):
+    """A pipe that is full blocks whoever logs, and everyone who wants to log after that."""
+    log = tmp_path / "log"
+    os.mkfifo(log)
+    reader = os.open(log, os.O_RDONLY | os.O_NONBLOCK)
+    with Stage(mock_bed, tmp_path, unique) as stage:
+        stage.create(1, "pe")
+        stage.plan(say=200)
+        poller = stage.start(stage.action({"shutdown/deadline": "1s" if signals == 1 else "60s"}), log.name)
+        stage.send("pe", 0, 5)
+        eventually(lambda: stage.recorded().calls and is_full(reader), "the pipe is not full")
+        for _ in range(signals):
+            poller.signal(signal.SIGTERM)
+            time.sleep(0.3)  # two that come together count as one
+        assert poller.wait(5, tell=False) == signals - 1
+    os.close(reader)
+
+
+def is_full(pipe):
+    """Whether a pipe takes no more from a writer that wants to write much."""
+    before = held(pipe)
+    time.sleep(0.2)
+    return before > 4096 and held(pipe) == before
+
+
+def held(pipe):
+    """Bytes that a pipe holds."""
+    found = array.array("i", [0])
+    fcntl.ioctl(pipe, termios.FIONREAD, found)
+    return found[0]
 
 
 def test_a_poller_that_reaches_no_broker_yet_ends_when_told_to(mock_bed, tmp_path, unique):

@@ -29,13 +29,15 @@ TESTS = (
     "tests/unit/test_policy.py",
     "tests/unit/test_breaker.py",
     "tests/unit/test_start.py",
+    "tests/unit/test_commits.py",
     "tests/unit/test_report.py",
+    "tests/simulation/test_named.py",
     "tests/properties/test_batching.py",
     "tests/properties/test_policy.py",
     "tests/properties/test_delivery_machine.py",
-    "tests/simulation",
+    "tests/simulation/test_interleavings.py",
 )
-FAILED = re.compile(r"^(?:FAILED|ERROR) (?:\S*/)?(\S+?)(?: - .*)?$", re.MULTILINE)
+FAILED = re.compile(r"^(?:FAILED|ERROR) tests/\w+/(.+?)(?: - .*)?$", re.MULTILINE)
 
 Fate = Literal["killed", "SURVIVED", "DOES NOT APPLY", "NOT RUN"]
 

@@ -246,6 +246,7 @@ def test_lost_partitions_are_committed_for_no_more():
     judged(sim)
     assert before == [0]
     assert sim.ledger.counters["settled_not_committed"] == 10
+    assert sim.ledger.counters["commits_failed"] == 0
     oracles.duplicates_at_most(sim.trace, 10)
 
 
@@ -406,6 +407,19 @@ def test_a_gap_halts_where_that_is_asked_for():
     assert sim.committed() == {A: 10}
 
 
+def test_a_position_that_is_in_the_log_after_all_is_kept():
+    sim = Simulation({"mcl": 1}, limits=SMALL, on_gap="halt")
+    sim.write(A, *["good"] * 10)
+    told = []
+    sim.after(5, lambda: told.extend([sim.poller.gap(A, 0, 10), sim.poller.gap(A, 10, 90), sim.poller.gap(A, 3, 90)]))
+    sim.after(6, lambda: sim.write(A, "good"))
+    sim.run(lambda: sim.clock.now > 1007 and sim.all_committed())
+    judged(sim)
+    assert told == [10, 10, 10]
+    assert sim.ledger.counters["gaps"] == 0
+    oracles.duplicates_at_most(sim.trace, 0)
+
+
 def test_a_topic_that_was_made_anew_is_read_from_its_beginning():
     sim = Simulation({"mcl": 1}, limits=SMALL)
     sim.write(A, *["good"] * 50)
@@ -427,7 +441,7 @@ def test_a_full_buffer_pauses_and_a_lane_that_is_stuck_does_not_starve_the_other
     for tp in (A, B, C):
         sim.write(tp, *["good"] * 600, size=size)
     seen = {}
-    sim.after(59, lambda: seen.update(sim.committed(), paused=sim.source.paused))
+    sim.after(59, lambda: seen.update(sim.committed(), paused=sim.source.paused, stuck=sim.ledger.lanes[A].bytes))
     sim.run()
     judged(sim)
     oracles.duplicates_at_most(sim.trace, 0)
@@ -435,6 +449,7 @@ def test_a_full_buffer_pauses_and_a_lane_that_is_stuck_does_not_starve_the_other
     assert seen[A] == 0
     assert seen[B] == seen[C] == 600
     assert A in seen["paused"]
+    assert seen["stuck"] <= buffer // 2 + polled * size
     assert sim.source.paused == frozenset({A, B, C})  # by the stop
     assert sim.statuses[-1].buffer.bytes == 0
 

@@ -7,6 +7,7 @@ anything happens and an `end` line after it is decided; each is one append, so t
 from __future__ import annotations
 
 import json
+import logging
 import os
 import random
 import time
@@ -55,7 +56,9 @@ def _fails(plan: dict[str, Any], place: list[Any]) -> bool:
 
 
 def _take_time(plan: dict[str, Any]) -> None:
-    """`sleep`: seconds from and to. `hold`: until the file of this name beside us is there."""
+    """`say`: so many log lines of 1 kB. `sleep`: seconds from and to. `hold`: until this file is beside us."""
+    for _ in range(plan.get("say", 0)):
+        logging.getLogger("handler").warning("x" * 1000)
     low, high = plan.get("sleep", (0, 0))
     time.sleep(random.uniform(low, high))
     hold = plan.get("hold")

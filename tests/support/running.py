@@ -144,12 +144,13 @@ class Running:
         self._process.kill()
         self._process.wait()
 
-    def wait(self, patience: float = PATIENCE) -> int:
-        """Its exit code."""
+    def wait(self, patience: float = PATIENCE, *, tell: bool = True) -> int:
+        """Its exit code. Without `tell` its log is not looked at where it does not end."""
         try:
             return self._process.wait(patience)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"it has not ended within {patience:.0f} s\n{self._tail()}") from None
+            said = self._tail() if tell else ""
+            raise AssertionError(f"it has not ended within {patience:.0f} s\n{said}") from None
 
     def stop(self, patience: float = PATIENCE) -> int:
         """SIGTERM, and its exit code."""

@@ -33,7 +33,8 @@ class Beginnings:
     ) -> None:
         self._consumer = consumer
         self._start_at = start_at
-        self._wall_ms = wall_ms
+        # Not when partitions come: joining takes seconds, and a topic may be made while this runs.
+        self._now = wall_ms()
         self._logger = logger
         self._first_starts = first_starts
         self._old_group = False
@@ -49,12 +50,11 @@ class Beginnings:
             if self._old_group and topic not in self._first_starts and not _any_commit(others):
                 self._logger.warning("topic %s is new to the group: it begins by `start`", topic)
         self._old_group = self._old_group or known is not None
-        now = self._wall_ms()
-        begin = beginning(self._start_at, known, now)
+        begin = beginning(self._start_at, known, self._now)
         starts = {tp: Start(offset, offset) for tp in tps if (offset := committed[tp].offset) is not None}
         for tp in new:
             starts[tp] = Start(self._ask(tp, begin), None)
-        self._first_starts.setdefault(topic, now if known is None else known)
+        self._first_starts.setdefault(topic, self._now if known is None else known)
         return starts
 
     def _committed(self, tps: Collection[TopicPartition]) -> dict[TopicPartition, Committed]:

@@ -27,7 +27,7 @@ from datahub_poller.kafka.committing import Committing
 from datahub_poller.kafka.reach import CONSUMER_CONFIG, Reach
 from datahub_poller.kafka.trouble import Trouble
 from datahub_poller.kafka.words import OUT_OF_RANGE, why
-from datahub_poller.model import Record, TopicPartition
+from datahub_poller.model import Headers, Record, TopicPartition
 from datahub_poller.observe.logs import log_event
 from datahub_poller.source import Listener, Start
 from datahub_poller.start import StartAt
@@ -52,7 +52,7 @@ class KafkaSource:
         self.servers = f"the Kafka broker {properties.get('bootstrap.servers')}"
         self._incremental = (
             "cooperative" in str(properties.get("partition.assignment.strategy", ""))
-            or properties.get("group.protocol") == "consumer"
+            or str(properties.get("group.protocol", "")).lower() == "consumer"
         )
         self._listener: Listener | None = None
         self._partitions: dict[tuple[str, int], TopicPartition] = {}
@@ -188,7 +188,12 @@ class KafkaSource:
     # -- records
 
     def poll(self, limit: int, timeout: float) -> list[Record]:
-        """Records, with the listener called for all else that came."""
+        """Records, with the listener called for all else that came.
+
+        What moves a position waits for the next call: until then the listener has not seen the records of this one.
+        """
+        self._begin()
+        self._close_gaps()
         records: list[Record] = []
         for message in self._consumer.consume(limit, timeout):
             error = message.error()
@@ -196,8 +201,6 @@ class KafkaSource:
                 self._on_message_error(message, error)
             else:
                 records.append(self._record(message))
-        self._begin()
-        self._close_gaps()
         if self._trouble.reason is not None and not self._unresolved and not self._gaps:
             self._trouble.look_for_recovery(self._consumer, self._topics[0], bool(records))
         return records
@@ -206,7 +209,6 @@ class KafkaSource:
         # The client's stubs allow for messages that were never delivered, and for headers as they are produced.
         of: Any = message
         kind, timestamp = of.timestamp()
-        headers = of.headers()
         return Record(
             self._tp(of.topic(), of.partition()),
             of.offset(),
@@ -214,8 +216,17 @@ class KafkaSource:
             _TIMESTAMP_TYPES.get(kind, "NOT_AVAILABLE"),
             of.key(),
             of.value(),
-            tuple(headers) if headers else (),
+            self._headers(of),
         )
+
+    def _headers(self, message: Any) -> Headers:
+        try:
+            headers = message.headers()
+        except (SystemError, UnicodeError):  # so confluent-kafka meets a header whose name is not UTF-8
+            where = {"topic": message.topic(), "partition": message.partition(), "offset": message.offset()}
+            log_event(self._logger, logging.WARNING, "record goes on without its headers: a name is no text", **where)
+            return ()
+        return tuple(headers) if headers else ()
 
     def _tp(self, topic: str, partition: int) -> TopicPartition:
         found = self._partitions.get((topic, partition))

@@ -1,0 +1,140 @@
+"""What the source over librdkafka must not do to the loop's account, on the mock cluster."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import time
+
+import confluent_kafka.cimpl
+import pytest
+
+from datahub_poller.demo.broker import API_OFFSET_COMMIT, GROUP_AUTHORIZATION_FAILED
+from datahub_poller.kafka.source import KafkaSource
+from datahub_poller.model import TopicPartition
+from support.brokers import Sent
+from support.members import Member, drive, until
+
+
+@pytest.fixture
+def member_of(mock_bed, unique):
+    opened = []
+    group = unique("g")
+
+    def make(*topics, start="earliest", **properties):
+        config = {
+            "bootstrap.servers": mock_bed.bootstrap,
+            "group.id": group,
+            "enable.auto.commit": False,
+            "auto.offset.reset": "error",
+            "topic.metadata.refresh.interval.ms": 500,
+            "partition.assignment.strategy": "range",
+            **mock_bed.consumer,
+            **properties,
+        }
+        if properties.get("group.protocol"):
+            for key in ("session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy"):
+                del config[key]
+        source = KafkaSource(config, start, time.monotonic, lambda: int(time.time() * 1000), logging.getLogger("t"))
+        member = Member(source, topics)
+        opened.append(source)
+        return member
+
+    yield make
+    for source in opened:
+        source.close()
+
+
+def fill(bed, tp, count):
+    bed.produce_all(Sent(tp.topic, tp.partition, b"v" * 100) for _ in range(count))
+
+
+def test_records_read_before_a_gap_are_with_the_loop_before_it_is_asked_about_the_gap(mock_bed, member_of, unique):
+    """The loop settles up to where a gap ends: what it was not given by then would never be handed out."""
+    topic = unique("t")
+    mock_bed.create_topic(topic, 1)
+    tp = TopicPartition(topic, 0)
+    fill(mock_bed, tp, 10)
+    member = member_of(topic, **{"queued.min.messages": 5})
+    given_at_gap = []
+    member._on_gap = lambda tp, low, high: given_at_gap.append(len(member.records)) or low
+    end = time.monotonic() + 20
+    while not member.records and time.monotonic() < end:
+        member.turn(limit=1)
+    # The client holds the others, and reads on only when there are less than five of them: by then they are gone.
+    time.sleep(0.5)
+    fill(mock_bed, tp, 90)
+    mock_bed.delete_records(topic, 0, 50)
+    while len(member.records) < 7:
+        member.turn(limit=1)
+    time.sleep(1.0)
+    until(lambda: len(member.records) >= 60, member)
+    assert member.offsets(tp) == [*range(10), *range(50, 100)]
+    assert given_at_gap == [10]
+
+
+def test_a_commit_that_was_waited_for_is_not_taken_for_the_answer_to_the_next_one(mock_bed, member_of, unique):
+    """Else a refused commit passes for done, and is not tried again."""
+    topic = unique("t")
+    mock_bed.create_topic(topic, 2)
+    zero, one = TopicPartition(topic, 0), TopicPartition(topic, 1)
+    member = member_of(topic)
+    until(lambda: member.owned == {zero, one} and member.settled, member)
+    member.answers.clear()
+    member.source.commit_now({zero: 0})
+    mock_bed.cluster.push_errors(API_OFFSET_COMMIT, [GROUP_AUTHORIZATION_FAILED])
+    member.commit({one: 0})
+    until(lambda: member.settled, member)
+    drive(0.5, member)
+    assert [(answer.offsets, answer.error is None) for answer in member.answers] == [({one: 0}, False)]
+
+
+class _Bytes(ctypes.Union):
+    _fields_ = (
+        ("text", ctypes.c_char_p),
+        ("number", ctypes.c_int32),
+        ("parts", ctypes.c_void_p * 3),
+        ("_", ctypes.c_char * 64),
+    )
+
+
+class _Argument(ctypes.Structure):
+    _fields_ = (("kind", ctypes.c_int), ("value", _Bytes))
+
+
+def produce_with_header(bootstrap, topic, value, name):
+    """By librdkafka's C interface: Python's producer takes no header whose name is not text."""
+    library = ctypes.CDLL(confluent_kafka.cimpl.__file__)
+    pointer, text = ctypes.c_void_p, ctypes.create_string_buffer(512)
+    library.rd_kafka_conf_new.restype = library.rd_kafka_new.restype = library.rd_kafka_produceva.restype = pointer
+    library.rd_kafka_conf_set.argtypes = (pointer, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_size_t)
+    library.rd_kafka_new.argtypes = (ctypes.c_int, pointer, ctypes.c_char_p, ctypes.c_size_t)
+    library.rd_kafka_produceva.argtypes = (pointer, ctypes.POINTER(_Argument), ctypes.c_size_t)
+    library.rd_kafka_flush.argtypes = (pointer, ctypes.c_int)
+    library.rd_kafka_destroy.argtypes = (pointer,)
+    configuration = library.rd_kafka_conf_new()
+    library.rd_kafka_conf_set(configuration, b"bootstrap.servers", bootstrap.encode(), text, 512)
+    producer = library.rd_kafka_new(0, configuration, text, 512)
+    kept = [ctypes.create_string_buffer(each) for each in (value, name, b"x")]
+    held, named, told = (ctypes.addressof(each) for each in kept)
+    arguments = (_Argument * 4)()
+    arguments[0].kind, arguments[0].value.text = 1, topic.encode()
+    arguments[1].kind, arguments[1].value.number = 3, 0
+    arguments[2].kind, arguments[2].value.parts[:2] = 4, (held, len(value))
+    arguments[3].kind, arguments[3].value.parts[:] = 9, (named, told, 1)
+    assert library.rd_kafka_produceva(producer, arguments, 4) is None
+    assert library.rd_kafka_flush(producer, 10_000) == 0
+    library.rd_kafka_destroy(producer)
+
+
+def test_a_header_whose_name_is_no_text_does_not_end_the_poller(mock_bed, member_of, unique, caplog):
+    topic = unique("t")
+    mock_bed.create_topic(topic, 1)
+    tp = TopicPartition(topic, 0)
+    produce_with_header(mock_bed.bootstrap, topic, b"value", b"not \xff text")
+    fill(mock_bed, tp, 1)
+    member = member_of(topic)
+    until(lambda: len(member.records) == 2, member)
+    assert [(record.offset, record.headers) for record in member.records] == [(0, ()), (1, ())]
+    assert member.records[0].value == b"value"
+    assert "without its headers" in caplog.text
