@@ -41,6 +41,7 @@ class Commits:
             return
         lanes = [lane for lane in self._ledger.lanes.values() if lane.committed != lane.settled]
         if not lanes:
+            self.trouble, self._failures = None, 0  # what could not be committed is others' now
             return
         self._sent = {lane.tp: lane.lease for lane in lanes}
         self._due = now + self._interval

@@ -45,8 +45,9 @@ class Record(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Bytes of key and value: what counts against the buffer."""
-        return len(self.key or b"") + len(self.value or b"")
+        """Bytes of key, value and headers: what counts against the buffer."""
+        headers = sum(len(name) + len(value or b"") for name, value in self.headers) if self.headers else 0
+        return len(self.key or b"") + len(self.value or b"") + headers
 
     def __str__(self) -> str:
         return f"{self.tp.topic}-{self.tp.partition}@{self.offset}"

@@ -22,7 +22,10 @@ from datahub_poller.observe.status import (
     PollerStatus,
     SchemaWait,
 )
-from datahub_poller.works import Flight, Invoke
+from datahub_poller.works import Flight, Invoke, WriteLetters
+
+SLOW_WRITE_SECONDS = 10.0
+"""A sink that takes longer hangs: a network file system that is away refuses nothing."""
 
 
 class What(NamedTuple):
@@ -84,6 +87,11 @@ def _reasons(poller: Poller, partitions: tuple[PartitionStatus, ...], now: float
         f"handler past its timeout for {now - flight.started - ledger.settings.timeout:.0f} s"
         for flight in ledger.flights.values()
         if flight.overdue
+    ]
+    reasons += [
+        f"{flight.work.lease.tp} letters are being written for {now - flight.started:.0f} s"
+        for flight in ledger.flights.values()
+        if isinstance(flight.work, WriteLetters) and now - flight.started > SLOW_WRITE_SECONDS
     ]
     reasons += [
         f"{each.topic}-{each.partition} {each.state.replace('_', ' ')}: {each.reason}"

@@ -55,7 +55,9 @@ class Service:
         threading.Thread(target=self._body, args=(parts,), name="poll", daemon=True).start()
         while not self._ended.wait(0.2):
             self._watch(time.monotonic())
-        self._end_after(self._deadline)
+        # A thread of the user's own that is no daemon would keep the process for ever.
+        left = 0.0 if self._deadline is None else self._deadline - time.monotonic()
+        self._end_in(max(GRACE, left), self._code)
         if self._refusal is not None:
             raise self._refusal
         return self._code

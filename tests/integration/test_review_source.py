@@ -9,11 +9,24 @@ import time
 import confluent_kafka.cimpl
 import pytest
 
-from datahub_poller.demo.broker import API_OFFSET_COMMIT, GROUP_AUTHORIZATION_FAILED
+from datahub_poller.demo.broker import (
+    API_FETCH,
+    API_JOIN_GROUP,
+    API_OFFSET_COMMIT,
+    GROUP_AUTHORIZATION_FAILED,
+    NO_ERROR,
+    TOPIC_AUTHORIZATION_FAILED,
+)
+from datahub_poller.kafka import trouble
 from datahub_poller.kafka.source import KafkaSource
 from datahub_poller.model import TopicPartition
 from support.brokers import Sent
 from support.members import Member, drive, until
+
+
+@pytest.fixture(autouse=True)
+def _recovery_is_looked_for_soon(monkeypatch):
+    monkeypatch.setattr(trouble, "RECOVERY_CHECK_SECONDS", 0.3)
 
 
 @pytest.fixture
@@ -102,7 +115,7 @@ class _Argument(ctypes.Structure):
     _fields_ = (("kind", ctypes.c_int), ("value", _Bytes))
 
 
-def produce_with_header(bootstrap, topic, value, name):
+def produce_with_header(bootstrap, topic, name, count):
     """By librdkafka's C interface: Python's producer takes no header whose name is not text."""
     library = ctypes.CDLL(confluent_kafka.cimpl.__file__)
     pointer, text = ctypes.c_void_p, ctypes.create_string_buffer(512)
@@ -115,26 +128,89 @@ def produce_with_header(bootstrap, topic, value, name):
     configuration = library.rd_kafka_conf_new()
     library.rd_kafka_conf_set(configuration, b"bootstrap.servers", bootstrap.encode(), text, 512)
     producer = library.rd_kafka_new(0, configuration, text, 512)
-    kept = [ctypes.create_string_buffer(each) for each in (value, name, b"x")]
-    held, named, told = (ctypes.addressof(each) for each in kept)
-    arguments = (_Argument * 4)()
+    named, told = ctypes.create_string_buffer(name), ctypes.create_string_buffer(b"x")
+    arguments = (_Argument * 3)()
     arguments[0].kind, arguments[0].value.text = 1, topic.encode()
     arguments[1].kind, arguments[1].value.number = 3, 0
-    arguments[2].kind, arguments[2].value.parts[:2] = 4, (held, len(value))
-    arguments[3].kind, arguments[3].value.parts[:] = 9, (named, told, 1)
-    assert library.rd_kafka_produceva(producer, arguments, 4) is None
+    arguments[2].kind, arguments[2].value.parts[:] = 9, (ctypes.addressof(named), ctypes.addressof(told), 1)
+    for _ in range(count):
+        assert library.rd_kafka_produceva(producer, arguments, 3) is None
     assert library.rd_kafka_flush(producer, 10_000) == 0
     library.rd_kafka_destroy(producer)
 
 
-def test_a_header_whose_name_is_no_text_does_not_end_the_poller(mock_bed, member_of, unique, caplog):
+def test_headers_whose_name_is_no_text_do_not_end_the_poller(mock_bed, member_of, unique, caplog):
+    """Many of them: once it has seen a call often, Python looks less closely at what comes back."""
     topic = unique("t")
     mock_bed.create_topic(topic, 1)
     tp = TopicPartition(topic, 0)
-    produce_with_header(mock_bed.bootstrap, topic, b"value", b"not \xff text")
-    fill(mock_bed, tp, 1)
+    produce_with_header(mock_bed.bootstrap, topic, b"not \xff text", 200)
+    mock_bed.produce_all([Sent(topic, 0, b"value", None, [("name", b"text")])])
     member = member_of(topic)
-    until(lambda: len(member.records) == 2, member)
-    assert [(record.offset, record.headers) for record in member.records] == [(0, ()), (1, ())]
-    assert member.records[0].value == b"value"
+    until(lambda: len(member.records) == 201, member)
+    assert member.offsets(tp) == list(range(201))
+    assert {record.headers for record in member.records[:200]} == {()}
+    assert member.records[200].headers == (("name", b"text"),)
     assert "without its headers" in caplog.text
+
+
+def test_a_topic_that_is_refused_stays_trouble_while_others_are_read(mock_bed, member_of, unique):
+    """Somebody has to act: the status must not turn green on the records of another topic."""
+    open_one, refused = unique("a"), unique("b")
+    for topic in (open_one, refused):
+        mock_bed.create_topic(topic, 1)
+    member = member_of(open_one, refused)
+    until(lambda: len(member.owned) == 2 and member.settled, member)
+    mock_bed.cluster.topic_error(refused, TOPIC_AUTHORIZATION_FAILED)
+    until(lambda: bool(member.troubles), member)
+    for _ in range(4):
+        fill(mock_bed, TopicPartition(open_one, 0), 1)
+        drive(0.5, member)
+    assert member.troubles[-1] is not None
+    assert "uthoriz" in member.troubles[-1]
+    mock_bed.cluster.topic_error(refused, NO_ERROR)
+    until(lambda: member.troubles[-1] is None, member)
+
+
+def test_records_that_may_not_be_read_stay_trouble_until_one_is_read(mock_bed, member_of, unique):
+    """The right to describe a topic without the right to read it: asking for the topic goes well all the time."""
+    topic = unique("t")
+    mock_bed.create_topic(topic, 1)
+    tp = TopicPartition(topic, 0)
+    member = member_of(topic)
+    until(lambda: member.owned == {tp} and member.settled, member)
+    mock_bed.cluster.push_errors(API_FETCH, [TOPIC_AUTHORIZATION_FAILED] * 2000)
+    until(lambda: bool(member.troubles), member)
+    drive(1.0, member)
+    assert member.troubles[-1] is not None
+    # Nor is it forgotten over a rebalance.
+    other = member_of(topic)
+    until(lambda: len(member.told("assigned")) == 2 and bool(other.owned | member.owned), member, other)
+    (owner,) = (each for each in (member, other) if each.owned)
+    drive(1.0, member, other)
+    assert owner.troubles[-1] is not None
+    mock_bed.cluster.clear_errors(API_FETCH)
+    fill(mock_bed, tp, 1)
+    until(lambda: owner.troubles[-1] is None, member, other)
+
+
+def test_a_group_that_may_not_be_joined_stays_trouble_until_it_is(mock_bed, member_of, unique):
+    topic = unique("t")
+    mock_bed.create_topic(topic, 1)
+    mock_bed.cluster.push_errors(API_JOIN_GROUP, [GROUP_AUTHORIZATION_FAILED] * 2000)
+    member = member_of(topic)
+    until(lambda: bool(member.troubles), member)
+    drive(1.0, member)
+    assert member.troubles[-1] is not None
+    mock_bed.cluster.clear_errors(API_JOIN_GROUP)
+    until(lambda: member.owned == {TopicPartition(topic, 0)}, member)
+    until(lambda: member.troubles[-1] is None, member)
+
+
+def test_the_name_of_the_group_protocol_may_be_written_as_the_client_takes_it(mock_bed, member_of, unique):
+    topic = unique("t")
+    mock_bed.create_topic(topic, 2)
+    fill(mock_bed, TopicPartition(topic, 1), 3)
+    member = member_of(topic, **{"group.protocol": "CONSUMER"})
+    until(lambda: len(member.records) == 3, member)
+    assert member.owned == {TopicPartition(topic, 0), TopicPartition(topic, 1)}

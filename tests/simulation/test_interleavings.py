@@ -110,7 +110,7 @@ def _fault(sim: Simulation, what: str):
     return lambda: setattr(sim.broker, "silent", what == "silent")
 
 
-@effort(150)
+@effort(80)
 @given(shape=shapes, writes=writes, rebalances=rebalances, moods=moods, seed=st.integers(0, 5))
 def test_nothing_is_lost_and_nothing_is_committed_too_early(shape, writes, rebalances, moods, seed):
     sim = prepared(shape, writes, rebalances, moods, seed)
@@ -122,7 +122,7 @@ def test_nothing_is_lost_and_nothing_is_committed_too_early(shape, writes, rebal
     assert not sim.statuses[-1].red
 
 
-@effort(60)
+@effort(40)
 @given(shape=shapes, writes=writes, rebalances=rebalances, seed=st.integers(0, 5))
 def test_with_a_handler_that_fails_on_poison_only_exactly_the_bad_records_are_dead_lettered(
     shape, writes, rebalances, seed
@@ -135,7 +135,7 @@ def test_with_a_handler_that_fails_on_poison_only_exactly_the_bad_records_are_de
     oracles.dead_letters_are(sim.trace, sim.records("poison", "junk"))
 
 
-@effort(60)
+@effort(40)
 @given(shape=shapes, writes=writes, moods=st.just(["fast", "slow"]), seed=st.integers(0, 5))
 def test_without_faults_nothing_succeeds_twice(shape, writes, moods, seed):
     sim = prepared(shape, writes, [], moods, seed)

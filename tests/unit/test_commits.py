@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 
 import pytest
@@ -80,19 +81,18 @@ def test_an_answer_is_for_the_lease_that_the_commit_was_sent_under(broker, ledge
 def test_a_refused_commit_is_sent_again_after_a_pause_that_grows(broker, ledger):
     ledger.open(A, 0, None, 0.0)
     mine = commits(broker, ledger)
-    mine.step(0.0)
-    sent_at, pauses = 0.0, []
+    sent = []
     for tenths in range(2500):
-        if len(broker.sent) == len(pauses) + 1:
-            mine.answered({A: 0}, "not the coordinator", tenths / 10)
-            sent_at = tenths / 10
         mine.step(tenths / 10)
-        if len(broker.sent) == len(pauses) + 2:
-            pauses.append(tenths / 10 - sent_at)
+        if len(broker.sent) > len(sent):
+            sent.append(tenths / 10)
+            mine.answered({A: 0}, "not the coordinator", tenths / 10)
+    pauses = [after - before for before, after in itertools.pairwise(sent)]
     assert mine.trouble == "not the coordinator"
     assert pauses == pytest.approx([1, 2, 4, 8, 16, *[30] * (len(pauses) - 5)])
     assert len(pauses) >= 8
-    mine.answered({A: 0}, None, 250.0)
+    mine.step(300.0)
+    mine.answered({A: 0}, None, 300.0)
     assert (mine.trouble, ledger.lanes[A].committed) == (None, 0)
 
 

@@ -314,3 +314,9 @@ def test_parsing_leaves_the_data_as_it_was() -> None:
         parse_action(data, {})
     assert json.dumps(data) == before
     assert MINIMAL["name"] == "tag-sync"
+
+
+def test_a_batch_that_is_not_split_and_opens_the_breaker_alone_is_warned_of() -> None:
+    (warning,) = action_of({"retry.bisect": False}).warnings
+    assert warning.startswith("retry.bisect is off and dead_letter.breaker.in_a_row (20) is not above batch.size (100)")
+    assert not action_of({"retry.bisect": False, "dead_letter.breaker.in_a_row": 101}).warnings

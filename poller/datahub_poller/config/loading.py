@@ -169,5 +169,11 @@ def _warnings(given: ActionFile, action: ActionFile, raw: Mapping[str, Any]) -> 
         yield "name holds a colon: Amazon MSK shows no lag metrics for such a consumer group"
     if not has_zone(value_at(raw, ("source", "config", "start"))):
         yield "source.config.start names no time zone and is taken as UTC"
+    most = given.dead_letter.breaker.in_a_row
+    if not action.retry.bisect and most <= action.batch.size:
+        yield (
+            f"retry.bisect is off and dead_letter.breaker.in_a_row ({most}) is not above batch.size "
+            f"({action.batch.size}): one batch that fails opens the breaker"
+        )
     for warning in filter_warnings(given.filters, given.filter):
         yield str(warning)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
+from operator import methodcaller
 from typing import Any, Final
 
 from confluent_kafka import (
@@ -33,6 +34,8 @@ from datahub_poller.source import Listener, Start
 from datahub_poller.start import StartAt
 
 AGAIN_SECONDS: Final = 2.0
+# Where a name is not UTF-8, confluent-kafka answers and raises at once; an ordinary call may overlook that and crash.
+_HEADERS: Final = methodcaller("headers")
 _TIMESTAMP_TYPES: Final = {TIMESTAMP_CREATE_TIME: "CREATE_TIME", TIMESTAMP_LOG_APPEND_TIME: "LOG_APPEND_TIME"}
 
 
@@ -98,6 +101,7 @@ class KafkaSource:
         tps = {self._tp(each.topic, each.partition) for each in partitions}
         self._missing -= {tp.topic for tp in tps}
         self._resolve_at = self._clock()
+        self._trouble.assigned({tp.topic for tp in tps})
         if self._incremental:
             self._consumer.incremental_assign([])
             self._unresolved |= tps
@@ -202,7 +206,8 @@ class KafkaSource:
             else:
                 records.append(self._record(message))
         if self._trouble.reason is not None and not self._unresolved and not self._gaps:
-            self._trouble.look_for_recovery(self._consumer, self._topics[0], bool(records))
+            held, read = {tp.topic for tp in self._starts}, {record.tp.topic for record in records}
+            self._trouble.look_for_recovery(self._consumer, self._topics, held, read)
         return records
 
     def _record(self, message: Message) -> Record:
@@ -221,8 +226,8 @@ class KafkaSource:
 
     def _headers(self, message: Any) -> Headers:
         try:
-            headers = message.headers()
-        except (SystemError, UnicodeError):  # so confluent-kafka meets a header whose name is not UTF-8
+            headers = _HEADERS(message)
+        except (SystemError, UnicodeError):
             where = {"topic": message.topic(), "partition": message.partition(), "offset": message.offset()}
             log_event(self._logger, logging.WARNING, "record goes on without its headers: a name is no text", **where)
             return ()
@@ -287,6 +292,10 @@ class KafkaSource:
             self._gaps_at = 0.0
         elif error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART and topic:
             self.wait_for(topic)
+        elif error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
+            self._trouble.refuse(None, error.str())
+        elif error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            self._trouble.refuse(topic, error.str())
         else:
             self._trouble.found(error.str())
 

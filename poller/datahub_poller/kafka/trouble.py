@@ -5,7 +5,7 @@ librdkafka tells when brokers go, not when they are back: that has to be asked.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException
@@ -25,6 +25,7 @@ class Trouble:
         self.tell: Callable[[str | None], None] = lambda _: None
         self._clock = clock
         self._check_at = 0.0
+        self._refusals: set[str | None] = set()
 
     def on_error(self, error: KafkaError) -> None:
         """From librdkafka, within poll: what it could not do in the background. Raises Fatal."""
@@ -44,19 +45,36 @@ class Trouble:
             self.tell(reason)
         self.reason = reason
 
-    def look_for_recovery(self, consumer: Consumer, topic: str, records: bool) -> None:
-        """Records are proof that all is well again; without any, ask, briefly and not often."""
-        if self.reason is None or not (records or self._answered(consumer, topic)):
-            return
-        self.reason = self.refused = None
-        self.tell(None)
+    def refuse(self, what: str | None, reason: str) -> None:
+        """Reading this topic, or being in the group (`None`), is not allowed. It is said once, and asking is no use."""
+        self._refusals.add(what)
+        self.refused = reason
+        self.found(reason)
 
-    def _answered(self, consumer: Consumer, topic: str) -> bool:
+    def assigned(self, topics: Collection[str]) -> None:
+        """The group has let us in; what is still refused of these topics will be said anew."""
+        self._refusals.difference_update((None, *topics))
+
+    def look_for_recovery(
+        self, consumer: Consumer, topics: Sequence[str], held: Collection[str], read: Collection[str]
+    ) -> None:
+        """Records are proof that all is well again, but for a refusal; without any, ask, briefly and not often.
+
+        `held` are the topics with partitions that are ours, `read` those that records came from.
+        """
+        self._refusals.difference_update(read)
+        if self.reason is None or not self._refusals.isdisjoint((None, *held)):
+            return
+        if (read and self.refused is None) or self._answered(consumer, topics):
+            self.reason = self.refused = None
+            self.tell(None)
+
+    def _answered(self, consumer: Consumer, topics: Sequence[str]) -> bool:
         if self._clock() < self._check_at:
             return False
         self._check_at = self._clock() + RECOVERY_CHECK_SECONDS
         try:
-            state = consumer.list_topics(topic, timeout=1.0).topics[topic].error
+            states = [consumer.list_topics(topic, timeout=1.0).topics[topic].error for topic in topics]
         except KafkaException:
             return False
-        return state is None or state.code() not in REFUSED
+        return not any(state is not None and state.code() in REFUSED for state in states)
