@@ -170,7 +170,7 @@ def _warnings(given: ActionFile, action: ActionFile, raw: Mapping[str, Any]) -> 
     if not has_zone(value_at(raw, ("source", "config", "start"))):
         yield "source.config.start names no time zone and is taken as UTC"
     most = given.dead_letter.breaker.in_a_row
-    if not action.retry.bisect and most <= action.batch.size:
+    if action.options.failure_mode == "CONTINUE" and not action.retry.bisect and most <= action.batch.size:
         yield (
             f"retry.bisect is off and dead_letter.breaker.in_a_row ({most}) is not above batch.size "
             f"({action.batch.size}): one batch that fails opens the breaker"

@@ -135,8 +135,8 @@ class Options(Section):
     )
     failed_events_dir: Annotated[Path, checked(directory_path)] = Field(
         default=DEFAULT_LETTERS,
-        description="Directory below which the file sink writes, one directory for each name. A relative path begins at "
-        "the working directory.",
+        description="Directory below which the file sink writes, one directory for each name. A relative path "
+        "begins at the working directory.",
     )
 
 
