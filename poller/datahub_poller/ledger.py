@@ -17,6 +17,10 @@ from datahub_poller.model import Event, Failure, Record, Skipped, TopicPartition
 from datahub_poller.policy import Breaker, Policy
 from datahub_poller.works import Flight, Halt, Invoke, Level, Note, Work
 
+FIRST_GUESS = 64 * 1024
+FADING = 0.98
+"""A record's size in bytes before one was seen, and how soon a large one is forgotten, record by record."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -44,6 +48,7 @@ class Ledger:
         self.notes: list[Note] = []
         self.counters: Counter[str] = Counter()
         self._paused: frozenset[TopicPartition] = frozenset()
+        self._usual: float = FIRST_GUESS
 
     # -- partitions come and go
 
@@ -77,6 +82,7 @@ class Ledger:
         if lane is None:
             return
         lane.offer(record, verdict, now)
+        self._usual = max(record.size, FADING * self._usual, 1.0)
         self._decoded(verdict)
 
     def reread(self) -> None:
@@ -196,6 +202,15 @@ class Ledger:
     def held_bytes(self) -> int:
         """Raw bytes of all entries, those in flight included."""
         return sum(lane.bytes for lane in self.lanes.values())
+
+    def room(self, most: int) -> int:
+        """How many records may be read at once, `most` at most: for any one lane they are not to be too many."""
+        half = self.settings.buffer // 2
+        left = half - self.held_bytes()
+        if left <= 0:
+            share = half // max(1, len(self.lanes))
+            left = min((share - lane.bytes for lane in self.lanes.values() if lane.tp not in self._paused), default=0)
+        return max(1, min(most, int(left / self._usual)))
 
     def paused(self) -> frozenset[TopicPartition]:
         """Which partitions must bring nothing now.

@@ -133,7 +133,7 @@ class Poller:
         """One turn."""
         now = self.clock()
         self.beat(now)
-        records = self.source.poll(self.settings.poll_records, self._patience(now))
+        records = self.source.poll(self.ledger.room(self.settings.poll_records), self._patience(now))
         now = self.clock()
         for record in records:
             self.ledger.offer(record, self.intake.read(record, now), now)

@@ -13,9 +13,12 @@ from datahub_poller.demo.broker import (
     API_FETCH,
     API_JOIN_GROUP,
     API_OFFSET_COMMIT,
+    API_OFFSET_FETCH,
+    COORDINATOR_LOADING,
     GROUP_AUTHORIZATION_FAILED,
     NO_ERROR,
     TOPIC_AUTHORIZATION_FAILED,
+    UNKNOWN_TOPIC,
 )
 from datahub_poller.kafka import trouble
 from datahub_poller.kafka.source import KafkaSource
@@ -214,3 +217,18 @@ def test_the_name_of_the_group_protocol_may_be_written_as_the_client_takes_it(mo
     member = member_of(topic, **{"group.protocol": "CONSUMER"})
     until(lambda: len(member.records) == 3, member)
     assert member.owned == {TopicPartition(topic, 0), TopicPartition(topic, 1)}
+
+
+def test_a_topic_described_without_partitions_is_never_one_that_the_group_has_not_seen(mock_bed, member_of, unique):
+    """Else what came while the group was away would be skipped."""
+    topic = unique("t")
+    mock_bed.create_topic(topic, 1)
+    mock_bed.cluster.push_errors(API_OFFSET_FETCH, [COORDINATOR_LOADING] * 2000)
+    member = member_of(topic, **{"topic.metadata.refresh.interval.ms": 300_000})
+    until(lambda: bool(member.troubles), member)
+    mock_bed.cluster.topic_error(topic, UNKNOWN_TOPIC)
+    mock_bed.cluster.clear_errors(API_OFFSET_FETCH)
+    until(lambda: "described without partitions" in str(member.troubles[-1]), member)
+    assert member.told("assigned") == []
+    mock_bed.cluster.topic_error(topic, NO_ERROR)
+    until(lambda: member.owned == {TopicPartition(topic, 0)}, member)

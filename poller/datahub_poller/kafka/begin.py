@@ -68,8 +68,10 @@ class Beginnings:
         return found
 
     def _committed_of_topic(self, topic: str) -> dict[TopicPartition, Committed]:
-        partitions = self._consumer.list_topics(topic, timeout=ASK_SECONDS).topics[topic].partitions
-        return self._committed([TopicPartition(topic, number) for number in partitions])
+        found = self._consumer.list_topics(topic, timeout=ASK_SECONDS).topics[topic]
+        if not found.partitions:  # a broker may not know the topic for a moment: that is no answer
+            raise Transient(f"{topic} was described without partitions: {found.error}")
+        return self._committed([TopicPartition(topic, number) for number in found.partitions])
 
     def _ask(self, tp: TopicPartition, begin: Beginning) -> int:
         asked = KafkaPartition(tp.topic, tp.partition)
