@@ -158,13 +158,23 @@ class Dispatch:
         if (work := self._untried(now, at_once=True, probe=True)) is not None:
             return work
         due = [lane for lane in ledger.lanes.values() if (at := _piece_due(lane)) is not None and at <= now]
-        lane = min(due + ledger.held(), key=lambda lane: lane.since, default=None)
-        if lane is None or lane.part is None:
-            return None
-        if lane.part.piece is None:
-            lane.restart(ledger.settings.limits.size, ledger.settings.limits.bytes)
-        lane.part.held = False
-        return self._again(lane, now, probe=True)
+        for lane in sorted(due + ledger.held() + ledger.stuck(), key=lambda lane: lane.since):
+            if self._ready_to_probe(lane):
+                return self._again(lane, now, probe=True)
+        return None
+
+    def _ready_to_probe(self, lane: Lane) -> bool:
+        """Whether the lane has something to probe with: if it can be, what is behind the records that it gave up."""
+        limits, breaker = self._ledger.settings.limits, self._ledger.breaker
+        part = lane.part
+        if part is None:
+            breaker.gave_up(undecodable=lane.take_undecodable(breaker.probe_room, breaker.successes))
+            part = lane.work
+            part.held, part.judged = True, False
+        if part.held and not lane.reach_behind(limits.size, limits.bytes) and part.piece is None:
+            lane.restart(limits.size, limits.bytes)
+        part.held = part.piece is None
+        return not part.held
 
 
 def _piece_due(lane: Lane) -> float | None:

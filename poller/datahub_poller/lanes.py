@@ -8,7 +8,7 @@ it was delivered, dead-lettered with the write acknowledged, dropped by rule, or
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -133,6 +133,12 @@ class Lane:
         return self.flight is None and not self.blocked and not self.draining
 
     @property
+    def work(self) -> Part:
+        """The part in work, where there is one."""
+        assert self.part is not None
+        return self.part
+
+    @property
     def idle(self) -> bool:
         """Whether every record received is settled."""
         return self.part is None and not self.pending
@@ -237,6 +243,15 @@ class Lane:
         self.part = Part(deque(d.entry for d in doomed), [], 0, successes, doomed, judged=True)
         return first
 
+    def event_behind(self, room: int) -> bool:
+        """Whether an event stands behind the undecodable records at the head that could be taken with this `room`."""
+        first = 0
+        for entry in self.pending:
+            if not isinstance(entry.verdict, Undecodable):
+                return first <= room and isinstance(entry.verdict, Event)
+            first += not entry.given_up
+        return False
+
     # -- what became of a piece
 
     def succeed(self, piece: Piece) -> None:
@@ -284,13 +299,30 @@ class Lane:
         part = self.part
         assert part is not None
         assert self.flight is None
-        entries = [entry for entry in part.entries if not entry.done]
-        left = size - sum(entry.size for entry in entries)
-        more, held = self.ready(max(0, count - len(entries)), max(0, left))
-        added = [self.pending.popleft() for _ in range(more)] if held <= left else []
-        part.entries += added
-        part.doomed, part.todo = [], [Piece(entries + added)]
-        part.size, part.succeeded, part.held, part.judged = len(entries) + len(added), 0, False, False
+        part.doomed = [doomed for doomed in part.doomed if isinstance(doomed.entry.verdict, Undecodable)]
+        hopeless = {id(doomed.entry) for doomed in part.doomed}
+        entries = [entry for entry in part.entries if not entry.done and id(entry) not in hopeless]
+        entries += self._pull(count - len(entries), size - sum(entry.size for entry in entries))
+        part.todo = [Piece(each) for each in reversed(_parcels(entries, count, size))]
+        part.size, part.succeeded, part.held, part.judged = len(entries), 0, False, False
+
+    def reach_behind(self, count: int, size: int) -> bool:
+        """Let the part's next piece be of the events behind it; whether there are any."""
+        part = self.part
+        assert part is not None
+        added = self._pull(count, size)
+        if added:
+            part.todo.append(Piece(added))
+            part.size += len(added)
+        return bool(added)
+
+    def _pull(self, count: int, size: int) -> list[Entry]:
+        """More events for the part, taken from those behind it."""
+        assert self.part is not None
+        more, held = self.ready(max(0, count), max(0, size))
+        added = [self.pending.popleft() for _ in range(more)] if held <= size else []
+        self.part.entries += added
+        return added
 
     def _part_of(self, piece: Piece) -> Part:
         assert self.part is not None
@@ -308,3 +340,16 @@ class Lane:
             self.bytes -= entry.size
         if not part.entries:
             self.part = None
+
+
+def _parcels(entries: Sequence[Entry], count: int, size: int) -> list[list[Entry]]:
+    """The entries in their order, in parcels of at most `count` and `size` bytes; a larger entry has its own."""
+    parcels: list[list[Entry]] = []
+    held = 0
+    for entry in entries:
+        if not parcels or len(parcels[-1]) == count or held + entry.size > size:
+            parcels.append([])
+            held = 0
+        parcels[-1].append(entry)
+        held += entry.size
+    return parcels

@@ -24,7 +24,10 @@ FADING = 0.98
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the action file says about delivery. `buffer` is in bytes, `timeout` of an invocation in seconds."""
+    """What the action file says about delivery. `timeout` of an invocation is in seconds.
+
+    `buffer` is in bytes; against it counts what a record is made of, and `overhead` for what it becomes in memory.
+    """
 
     policy: Policy
     limits: Limits
@@ -32,6 +35,7 @@ class Settings:
     buffer: int = 64 * 1024 * 1024
     throw: bool = False
     timeout: float = 60.0
+    overhead: int = 0
 
 
 class Ledger:
@@ -172,6 +176,10 @@ class Ledger:
         """Lanes whose letters the breaker holds."""
         return [lane for lane in self.lanes.values() if lane.may_act and lane.part is not None and lane.part.held]
 
+    def stuck(self) -> list[Lane]:
+        """Lanes with undecodable records before an event that they may not settle while the breaker is open."""
+        return [lane for lane in self.lanes.values() if lane.free and lane.event_behind(self.breaker.probe_room)]
+
     def unjudged(self) -> list[Lane]:
         """Lanes that gave something up whose letters may still be withdrawn."""
         return [
@@ -200,8 +208,11 @@ class Ledger:
         self.log("error", "halted: a record was given up and failure_mode is THROW", **where, error=str(failure))
 
     def held_bytes(self) -> int:
-        """Raw bytes of all entries, those in flight included."""
-        return sum(lane.bytes for lane in self.lanes.values())
+        """What counts against the buffer: all entries, those in flight included."""
+        return sum(self._weight(lane) for lane in self.lanes.values())
+
+    def _weight(self, lane: Lane) -> int:
+        return lane.bytes + self.settings.overhead * lane.records
 
     def room(self, most: int) -> int:
         """How many records may be read at once, `most` at most: for any one lane they are not to be too many."""
@@ -209,8 +220,10 @@ class Ledger:
         left = half - self.held_bytes()
         if left <= 0:
             share = half // max(1, len(self.lanes))
-            left = min((share - lane.bytes for lane in self.lanes.values() if lane.tp not in self._paused), default=0)
-        return max(1, min(most, int(left / self._usual)))
+            left = min(
+                (share - self._weight(lane) for lane in self.lanes.values() if lane.tp not in self._paused), default=0
+            )
+        return max(1, min(most, int(left / (self._usual + self.settings.overhead))))
 
     def paused(self) -> frozenset[TopicPartition]:
         """Which partitions must bring nothing now.
@@ -227,8 +240,8 @@ class Ledger:
             for lane in self.lanes.values()
             if (lane.awaiting and len(lane.pending) >= self.settings.limits.size)
             or total >= 2 * half
-            or (total >= half and lane.bytes >= share)
-            or (lane.tp in self._paused and 4 * total >= 3 * half and 2 * lane.bytes >= share)
+            or (total >= half and self._weight(lane) >= share)
+            or (lane.tp in self._paused and 4 * total >= 3 * half and 2 * self._weight(lane) >= share)
         )
         return self._paused
 

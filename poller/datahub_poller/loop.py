@@ -229,7 +229,18 @@ class Poller:
         lane = self.ledger.lanes.get(tp)
         at = low if lane is None else lane.received
         if low <= at <= high:
-            return at  # a replica behind the others said so, or the log has grown back: nothing is gone
+            # A replica behind the others said so; or a new topic under the old name has grown past the position.
+            log_event(
+                self.logger,
+                logging.WARNING,
+                "position is inside of the log after all: going on there",
+                topic=tp.topic,
+                partition=tp.partition,
+                position=at,
+                low=low,
+                high=high,
+            )
+            return at
         missing = max(0, low - at)
         self.ledger.counters["gaps"] += 1
         self.ledger.counters["records_missing"] += missing

@@ -108,6 +108,11 @@ class Breaker:
         """How many more may be given up before the run is too long."""
         return max(0, self.in_a_row - 1 - self.run) if self.in_a_row > 0 else sys.maxsize
 
+    @property
+    def probe_room(self) -> int:
+        """How many records may be given up for the first time to get a probe past them: too few to open it again."""
+        return max(0, self.in_a_row - 2)
+
     def gave_up(self, undecodable: int = 0, failed: int = 0) -> bool:
         """That many more records were given up; whether the run is now too long for their letters to be written."""
         self._undecodable += undecodable

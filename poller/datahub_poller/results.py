@@ -49,14 +49,18 @@ class Results:
             lane.flight, lane.since = None, now
             self._apply(lane, piece, work, outcome, now)
         if closed:
-            self._close_breaker()
+            self._close_breaker(now)
 
-    def _close_breaker(self) -> None:
+    def _close_breaker(self, now: float) -> None:
         """What was given up while the handler may have been at fault is tried anew."""
         ledger = self._ledger
         ledger.log("info", "breaker closed")
         for lane in [] if ledger.breaker.is_open else ledger.unjudged():
             lane.restart(ledger.settings.limits.size, ledger.settings.limits.bytes)
+            # Undecodable still: their letters come next, and count in the run that begins now.
+            again = min(len(lane.work.doomed), max(0, ledger.breaker.in_a_row - 1))
+            if ledger.breaker.gave_up(undecodable=again):
+                ledger.hold(lane, now, f"{ledger.breaker.run} records in a row were given up")
 
     def _stay_open(self, work: Invoke, now: float) -> None:
         breaker = self._ledger.breaker

@@ -84,7 +84,7 @@ class Service:
             log_event(LOG, logging.INFO, "status is served", url=f"http://127.0.0.1:{port}/status")
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
-        # It may come in the middle of a log line, and a stream cannot be entered twice: what is said waits for `_watch`.
+        # It may come in the middle of a log line, and a stream cannot be entered twice: the words wait for `_watch`.
         self._signals += 1
         if self._signals > 1:
             self._end_now(FAILED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -599,4 +600,31 @@ def test_a_probe_that_never_returns_does_not_keep_the_breaker_open():
     sim.run(lambda: sim.committed().get(A) == 25)
     oracles.always(sim.trace, sim.due)
     assert hung
+    assert not sim.breaker.is_open
+
+
+def test_with_one_partition_the_probe_takes_the_events_behind_undecodable_records():
+    sim = Simulation({"mcl": 1}, limits=SMALL, breaker=Breaker(5, 30.0))
+    sim.write(A, *["junk"] * 8, *["good"] * 5, *["junk"] * 2, *["good"] * 5)
+    sim.run(sim.all_committed, limit=3000)
+    judged(sim)
+    oracles.dead_letters_are(sim.trace, {A: [*range(8), 13, 14]})
+    assert not sim.breaker.is_open
+
+
+def test_with_one_partition_a_long_run_of_undecodable_records_holds():
+    sim = Simulation({"mcl": 1}, limits=SMALL, breaker=Breaker(5, 30.0))
+    sim.write(A, *["junk"] * 30, *["good"] * 5)
+    sim.run(lambda: sim.clock.now > 1900, limit=1000)
+    oracles.dead_letters_are(sim.trace, {A: range(4)})
+    assert sim.breaker.is_open
+
+
+def test_with_one_partition_and_one_event_in_a_batch_the_probe_gets_past_poison():
+    limits = replace(SMALL, size=1)
+    sim = Simulation({"mcl": 1}, limits=limits, breaker=Breaker(3, 30.0), policy=Policy(attempts=2, backoff=0.1))
+    sim.write(A, *["poison"] * 5, *["good"] * 5)
+    sim.run(sim.all_committed, limit=3000)
+    judged(sim)
+    oracles.dead_letters_are(sim.trace, {A: range(5)})
     assert not sim.breaker.is_open

@@ -64,9 +64,12 @@ class Reach:
         return f"{self._servers} did not answer within {limit:g} s: {found}. {see}"
 
     def cluster_id(self, topic: str) -> str:
-        """The cluster's id, asked for beside a topic that may be described; `unknown` where it gives none."""
+        """The cluster's id, asked for beside a topic that may be described; `unknown` where it has none.
+
+        No answer is CannotStart: handlers are made idempotent with an id that must not change from run to run.
+        """
         try:
             found = self._consumer.list_topics(topic, timeout=ASK_SECONDS)
-        except KafkaException:
-            return "unknown"
+        except KafkaException as error:
+            raise CannotStart(self._no_answer(why(error), ASK_SECONDS)) from None
         return found.cluster_id if found.cluster_id is not None else "unknown"
