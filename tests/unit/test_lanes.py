@@ -195,3 +195,36 @@ def test_a_lane_that_is_blocked_or_drains_gives_nothing():
 def test_two_leases_of_a_partition_are_two():
     assert Lease(TP) != Lease(TP)
     assert isinstance(verdict_of(record_of(TP, 0, value_of("good")), ()), Event)
+
+
+def test_a_probe_goes_to_the_events_behind_and_a_restart_is_cut_into_batches():
+    held = lane(*["good"] * 5)
+    held.doom(held.take(2, 0), FAILURE, "b1")
+    assert held.reach_behind(2, 1000)
+    assert [entry.offset for entry in held.part.piece.entries] == [2, 3]
+    held.restart(2, 1000)
+    assert [[entry.offset for entry in piece.entries] for piece in held.part.todo] == [[2, 3], [0, 1]]
+    held.restart(3, 8)
+    assert [[entry.offset for entry in piece.entries] for piece in held.part.todo] == [[2, 3], [0, 1]]
+    for _ in range(2):
+        held.succeed(held.part.piece)
+    assert (held.settled, held.part) == (4, None)
+
+
+def test_a_restart_keeps_undecodable_records_given_up():
+    held = lane("junk", "junk", "good")
+    assert held.event_behind(2)
+    assert not held.event_behind(1)
+    held.take_undecodable(2, 0)
+    assert held.reach_behind(10, 1000)
+    held.restart(10, 1000)
+    assert [doomed.entry.offset for doomed in held.part.doomed] == [0, 1]
+    held.succeed(held.part.piece)
+    assert held.settled == 0
+    held.lettered()
+    assert held.settled == 3
+
+
+def test_there_is_nothing_behind_what_waits_for_a_schema_or_is_not_there():
+    assert not lane("junk").event_behind(9)
+    assert not lane("junk", ("raw", 1)).event_behind(9)
