@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from datahub_poller.lanes import Entry, Lane
+from datahub_poller.lanes import Lane
 from datahub_poller.model import Event
+from datahub_poller.parts import Entry
 
 
 @dataclass(frozen=True, slots=True)

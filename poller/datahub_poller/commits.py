@@ -10,10 +10,10 @@ import logging
 from collections.abc import Collection, Mapping
 
 from datahub_poller.errors import Transient
-from datahub_poller.lanes import Lease
 from datahub_poller.ledger import Ledger
 from datahub_poller.model import TopicPartition
 from datahub_poller.observe.logs import log_event
+from datahub_poller.parts import Lease
 from datahub_poller.policy import wait
 from datahub_poller.source import Source
 

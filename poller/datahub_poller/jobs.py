@@ -13,8 +13,8 @@ from datahub_poller.deadletter.letter import Letter
 from datahub_poller.deadletter.sink import Sink
 from datahub_poller.errors import HandlerFailed, Transient
 from datahub_poller.invoke.base import Invocation, Invoker, Partial
-from datahub_poller.lanes import Entry
 from datahub_poller.model import Envelope, Event, Failure, Record, Verdict
+from datahub_poller.parts import Entry
 from datahub_poller.works import Away, Delivered, Failed, Invoke, Named, Outcome, WriteLetters
 
 

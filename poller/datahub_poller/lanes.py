@@ -8,93 +8,12 @@ it was delivered, dead-lettered with the write acknowledged, dropped by rule, or
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Iterable
 
 from datahub_poller.model import Awaiting, Event, Failure, Record, Skipped, TopicPartition, Undecodable, Verdict
+from datahub_poller.parts import Doomed, Entry, Lease, Part, Piece, parcels
 
 LONGEST_LETTER_RUN = 100
-
-
-class Lease:
-    """The right to settle a partition's records, from its assignment to its revocation. Identity is what counts."""
-
-    __slots__ = ("tp",)
-
-    def __init__(self, tp: TopicPartition) -> None:
-        self.tp = tp
-
-    def __repr__(self) -> str:
-        return f"Lease({self.tp}, {id(self):x})"
-
-
-class Entry:
-    """A record in a lane. `end` is where the lane settles once this entry and all before it are done.
-
-    `given_up` stays when an open breaker held its letter and it is tried anew: the breaker counts it once.
-    """
-
-    __slots__ = ("at", "done", "end", "given_up", "record", "size", "verdict")
-
-    def __init__(self, record: Record, verdict: Event | Undecodable | Awaiting, at: float) -> None:
-        self.record = record
-        self.verdict: Event | Undecodable | Awaiting = verdict
-        self.size = record.size
-        self.end = record.offset + 1
-        self.at = at
-        self.done = False
-        self.given_up = False
-
-    @property
-    def offset(self) -> int:
-        """The record's own offset."""
-        return self.record.offset
-
-
-@dataclass(slots=True, eq=False)
-class Piece:
-    """Entries that go into one invocation together. `attempts` are the invocations that failed."""
-
-    entries: list[Entry]
-    attempts: int = 0
-    splitting: bool = False
-    due: float = 0.0
-    waits: int = 0
-
-
-class Doomed(NamedTuple):
-    """An entry that was given up: what its letter says."""
-
-    entry: Entry
-    failure: Failure
-    attempts: int
-    batch_id: str | None
-
-
-@dataclass(slots=True, eq=False)
-class Part:
-    """What was taken from a lane together. `todo` is a stack: its last piece is the next to be invoked.
-
-    `entries` are those not settled yet; `size` is how many events there were; `witness` is the breaker's count
-    of successes when it was taken, so that "nothing succeeded" can be told from "nothing here succeeded".
-    """
-
-    entries: deque[Entry]
-    todo: list[Piece]
-    size: int
-    witness: int
-    doomed: list[Doomed] = field(default_factory=list)
-    succeeded: int = 0
-    held: bool = False
-    judged: bool = False
-    letters_due: float = 0.0
-    letter_tries: int = 0
-
-    @property
-    def piece(self) -> Piece | None:
-        """The next piece to be invoked."""
-        return self.todo[-1] if self.todo else None
 
 
 class Lane:
@@ -303,7 +222,7 @@ class Lane:
         hopeless = {id(doomed.entry) for doomed in part.doomed}
         entries = [entry for entry in part.entries if not entry.done and id(entry) not in hopeless]
         entries += self._pull(count - len(entries), size - sum(entry.size for entry in entries))
-        part.todo = [Piece(each) for each in reversed(_parcels(entries, count, size))]
+        part.todo = [Piece(each) for each in reversed(parcels(entries, count, size))]
         part.size, part.succeeded, part.held, part.judged = len(entries), 0, False, False
 
     def reach_behind(self, count: int, size: int) -> bool:
@@ -340,16 +259,3 @@ class Lane:
             self.bytes -= entry.size
         if not part.entries:
             self.part = None
-
-
-def _parcels(entries: Sequence[Entry], count: int, size: int) -> list[list[Entry]]:
-    """The entries in their order, in parcels of at most `count` and `size` bytes; a larger entry has its own."""
-    parcels: list[list[Entry]] = []
-    held = 0
-    for entry in entries:
-        if not parcels or len(parcels[-1]) == count or held + entry.size > size:
-            parcels.append([])
-            held = 0
-        parcels[-1].append(entry)
-        held += entry.size
-    return parcels

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from datahub_poller.batching import Limits
-from datahub_poller.lanes import Lane, Lease
+from datahub_poller.lanes import Lane
 from datahub_poller.model import Event, Failure, Record, Skipped, TopicPartition, Undecodable, Verdict
+from datahub_poller.parts import Lease
 from datahub_poller.policy import Breaker, Policy
 from datahub_poller.works import Flight, Halt, Invoke, Level, Note, Work
 

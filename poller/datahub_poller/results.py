@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from datahub_poller.lanes import Lane, Piece
+from datahub_poller.lanes import Lane
 from datahub_poller.ledger import Ledger
 from datahub_poller.model import Failure
+from datahub_poller.parts import Piece
 from datahub_poller.policy import GiveUp, Retry, Split, wait
 from datahub_poller.works import Away, Delivered, Failed, Invoke, Named, Outcome, WriteLetters
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from datahub_poller.lanes import Doomed, Lease, Piece
 from datahub_poller.model import Failure, Record, TopicPartition
+from datahub_poller.parts import Doomed, Lease, Piece
 
 Level = Literal["info", "warning", "error"]
 

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datahub_poller.batching import Limits, choose, due_at
-from datahub_poller.lanes import Lane, Lease
+from datahub_poller.lanes import Lane
 from datahub_poller.model import Event, TopicPartition
+from datahub_poller.parts import Lease
 from support.effort import effort
 from support.values import record_of, value_of, verdict_of
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from datahub_poller.lanes import LONGEST_LETTER_RUN, Lane, Lease
+from datahub_poller.lanes import LONGEST_LETTER_RUN, Lane
 from datahub_poller.model import Event, Failure, SchemaKey, TopicPartition
+from datahub_poller.parts import Lease
 from support.values import record_of, value_of, verdict_of
 
 TP = TopicPartition("t", 0)
