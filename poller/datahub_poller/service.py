@@ -39,8 +39,6 @@ class Service:
         self._poller: Poller | None = None
         self._code = FAILED
         self._signals = 0
-        self._signal: str | None = None
-        self._watching = False
         self._deadline: float | None = None
         self._refusal: CannotStart | None = None
         self._ended = threading.Event()
@@ -56,7 +54,6 @@ class Service:
         parts.sink.check()
         self._open_status(secrets_of(self._action, self._environ))
         threading.Thread(target=self._body, args=(parts,), name="poll", daemon=True).start()
-        self._watching = True
         while not self._ended.wait(WATCH_SECONDS):
             self._watch(time.monotonic())
         # A thread of the user's own that is no daemon would keep the process for ever.
@@ -68,8 +65,6 @@ class Service:
 
     def _watch(self, now: float) -> None:
         """End the process when the poll thread, told to stop or stopping by itself, is not done by the deadline."""
-        if self._signal is not None:
-            self._tell_signal()
         if self._deadline is None and self._poller is not None and self._poller.stopping:
             self._deadline = now + self._action.shutdown.deadline
         if self._deadline is not None and now > self._deadline + GRACE:
@@ -84,24 +79,17 @@ class Service:
             log_event(LOG, logging.INFO, "status is served", url=f"http://127.0.0.1:{port}/status")
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
-        # It may come in the middle of a log line, and a stream cannot be entered twice: the words wait for `_watch`.
         self._signals += 1
         if self._signals > 1:
             self._end_now(FAILED)
-        self._signal = signal.Signals(number).name
         self._deadline = time.monotonic() + self._action.shutdown.deadline
         self._end_in(self._action.shutdown.deadline + 2 * GRACE, STOPPED)  # a log that nobody reads blocks this thread
-        if self._poller is not None:
-            self._poller.stop(self._deadline)
-        elif not self._watching:
-            self._tell_signal()
-
-    def _tell_signal(self) -> None:
-        log_event(LOG, logging.INFO, "signal received", signal=self._signal)
-        self._signal = None
+        log_event(LOG, logging.INFO, "signal received", signal=signal.Signals(number).name)
         if self._poller is None:  # nothing was begun: there is no call to wait for and no group to leave
             log_event(LOG, logging.INFO, "stopped before it had started")
             self._end_now(STOPPED)
+        else:
+            self._poller.stop(self._deadline)
 
     # -- the poll thread
 

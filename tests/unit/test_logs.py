@@ -401,3 +401,20 @@ def test_one_line_is_one_line_and_fits_utf8(given_text):
     shown = one_line(given_text)
     assert len(shown.splitlines()) <= 1
     shown.encode()
+
+
+def test_a_line_that_comes_in_the_middle_of_another_one_is_written(tmp_path):
+    class Interrupted(io.TextIOWrapper):
+        def flush(self):
+            if not told:
+                told.append(True)
+                log_event(logger, logging.INFO, "signal received")
+            super().flush()
+
+    told: list[bool] = []
+    logger = logging.getLogger("datahub_poller.interrupted")
+    with (tmp_path / "log").open("wb") as file, Interrupted(file, "utf-8") as stream:
+        setup("info", "text", stream)
+        log_event(logger, logging.INFO, "status is served")
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert sorted(line.split("INFO  ")[1] for line in lines) == ["signal received", "status is served"]

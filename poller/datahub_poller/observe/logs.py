@@ -116,16 +116,27 @@ class LineHandler(logging.Handler):
         self._stream = stream
         self._form = form
         self._scrubber = Scrubber(scrub)
+        self._writing = False
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record as one line (in text form, with its stack below it)."""
         try:
             text = self._form(self._line(record))
             encoding = getattr(self._stream, "encoding", None) or "utf-8"
-            self._stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
-            self._stream.flush()
+            self._write(text.encode(encoding, "backslashreplace") + b"\n", encoding)
         except Exception:  # noqa: BLE001, S110 - a full disk or a closed pipe must not stop the poller; nowhere to tell
             pass
+
+    def _write(self, line: bytes, encoding: str) -> None:
+        if self._writing:  # by a signal, in the middle of another line: a stream cannot be entered twice
+            os.write(self._stream.fileno(), line)
+            return
+        self._writing = True
+        try:
+            self._stream.write(line.decode(encoding))
+            self._stream.flush()
+        finally:
+            self._writing = False
 
     def _line(self, record: logging.LogRecord) -> Line:
         plain = self._scrubber.plain
