@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import time
+import uuid
+import warnings
 from collections import defaultdict
 
 import pytest
 
+from datahub_poller.demo.samples import confluent_frame, glue_frame
+from support.brokers import Sent
 from support.recorded import (
+    Place,
     all_accounted_for,
     commits_not_ahead,
     first_hand_outs_in_order,
@@ -27,6 +33,7 @@ def action(stage, properties):
     changes = {
         "batch": {"size": BATCH, "window": "20ms", "concurrency": CONCURRENCY},
         "retry": {"attempts": 2, "backoff": "20ms", "max_backoff": "50ms"},
+        "source/config/schema_registry": {"type": "auto", "region": "eu-west-1", "endpoint": stage.registry.url},
     }
     return stage.action(changes, **properties)
 
@@ -42,13 +49,47 @@ def judge(stage):
     return to_come_again(committed, recorded)
 
 
-def crash(stage, chance, kills, properties):
+def made_by_datahub(stage):
+    """Sends events made by DataHub's own classes, framed for one registry and for the other in turns."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # DataHub's package warns of itself
+        from support import datahub_events as datahub
+
+    kinds = (
+        datahub.entity_changes,
+        datahub.relationship_changes,
+        datahub.versioned_changes,
+        datahub.timeseries_changes,
+    )
+    events = itertools.cycle([event for kind in kinds for event in kind(100)])
+    routes = {datahub.PLATFORM: "pe", datahub.VERSIONED: "mcl", datahub.TIMESERIES: "mcl_timeseries"}
+    ids = {name: 900 + number for number, name in enumerate(datahub.SCHEMA_NAMES)}
+    versions = {name: str(uuid.UUID(int=900 + number)) for number, name in enumerate(datahub.SCHEMA_NAMES)}
+    for name in datahub.SCHEMA_NAMES:
+        stage.registry.put(ids[name], datahub.schema_text(name))
+        stage.registry.put_version(versions[name], datahub.schema_text(name))
+
+    def send(partition):
+        for number, event in enumerate(itertools.islice(events, 7)):
+            framed = confluent_frame(ids[event.schema], event.body)
+            if number % 2:
+                framed = glue_frame(versions[event.schema], event.body, number % 3 == 0)
+            topic = stage.topics[routes[event.topic]]
+            (offset,) = stage.bed.produce_all([Sent(topic, partition, framed, event.key)])
+            stage.produced.add(Place(topic, partition, offset))
+            sent.append(event)
+
+    sent = []
+    return send, sent
+
+
+def crash(stage, chance, kills, properties, also=lambda _: None):
     """The whole story; gives what was delivered twice, by crash."""
     stage.create(PARTITIONS, *ROUTES)
     stage.plan(sleep=[0.0, 0.08])
     file = action(stage, properties)
     calls = stage.directory / "calls.jsonl"
-    traffic = Traffic(stage, chance, PARTITIONS)
+    traffic = Traffic(stage, chance, PARTITIONS, also)
     traffic.start()
     again = []
     for number in range(kills):
@@ -93,8 +134,11 @@ def test_kill_9_at_twenty_random_moments_on_kafka(kafka, tmp_path, unique):
     seed = random.randrange(10**6)
     print(f"seed {seed}")
     with Stage(kafka, tmp_path, unique) as stage:
-        again = crash(stage, random.Random(seed), 20, {**EAGER, **QUICK_GROUP})
+        also, sent = made_by_datahub(stage)
+        again = crash(stage, random.Random(seed), 20, {**EAGER, **QUICK_GROUP}, also)
         assert len(stage.produced) > 2000
+        assert len(sent) > 1000
+        print(f"{len(sent)} of them made by DataHub's classes, for both registries")
         judge_the_end(stage, again)
 
 

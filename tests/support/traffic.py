@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Callable
 
 from support.running import ROUTES, Stage
 
@@ -14,10 +15,13 @@ KIP_848 = {"group_protocol": "consumer"}
 
 
 class Traffic(threading.Thread):
-    """Produces to random partitions, a few events at a time, until it is told to stop."""
+    """Produces to random partitions, a few events at a time, until it is told to stop; `also` adds some of its own."""
 
-    def __init__(self, stage: Stage, chance: random.Random, partitions: int) -> None:
+    def __init__(
+        self, stage: Stage, chance: random.Random, partitions: int, also: Callable[[int], None] = lambda _: None
+    ) -> None:
         super().__init__(daemon=True)
+        self._also = also
         self._stage = stage
         self._chance = chance
         self._partitions = partitions
@@ -29,6 +33,7 @@ class Traffic(threading.Thread):
             poison = [0] if self._chance.random() < 0.03 else []
             route = self._chance.choice(ROUTES)
             self._stage.send(route, self._chance.randrange(self._partitions), count, poison=poison)
+            self._also(self._chance.randrange(self._partitions))
 
     def end(self) -> None:
         self._done.set()
