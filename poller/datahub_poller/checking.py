@@ -95,11 +95,13 @@ def _port(action: ActionFile) -> Finding:
 def _kafka(action: ActionFile, environ: Mapping[str, str], parts: app.Outside) -> Iterator[Finding]:
     limit = min(action.source.config.connection.client_timeout_seconds, BROKER_SECONDS)
     states: dict[str, str] = {}
+    group: list[str | None] = []
 
     def ask() -> str:
         consumer = app.source(action, environ)
         try:
             states.update(consumer.reach.ask(parts.topics, limit))
+            group.append(consumer.reach.group_refusal(parts.topics[0]) if parts.topics else None)
         finally:
             consumer.close()
         return f"{consumer.servers} answers"
@@ -116,6 +118,9 @@ def _kafka(action: ActionFile, environ: Mapping[str, str], parts: app.Outside) -
                 yield Finding(f"topic {topic}", "failed", f"{reach.MISSING}; {hint}")
             case refused:
                 yield Finding(f"topic {topic}", "failed", refused)
+    for refusal in group:
+        if refusal is not None:
+            yield Finding(f"group {action.name}", "failed", refusal)
 
 
 def _registry(action: ActionFile, name: str, registry: Registry) -> Finding:

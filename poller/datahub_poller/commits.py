@@ -30,6 +30,7 @@ class Commits:
         self._sent: dict[TopicPartition, Lease] | None = None
         self._due = 0.0
         self._failures = 0
+        self._refusal: str | None = None
 
     def soon(self) -> None:
         """Commit in the next step, whatever the interval: positions of new partitions are kept at once."""
@@ -47,11 +48,13 @@ class Commits:
         self._due = now + self._interval
         self._source.commit({lane.tp: lane.settled for lane in lanes})
 
-    def answered(self, offsets: Mapping[TopicPartition, int], error: str | None, now: float) -> None:
-        """What became of the commit that was sent."""
+    def answered(self, stored: Mapping[TopicPartition, int], error: str | None, now: float) -> None:
+        """What became of the commit that was sent: one topic may be refused to us while others are not."""
         sent, self._sent = self._sent, None
+        if stored or error is None:
+            self._acknowledge(stored, {} if sent is None else sent)
         if error is None:
-            self._acknowledge(offsets, {} if sent is None else sent)
+            self.trouble = None
             return
         self._failures += 1
         self._due = now + wait(self._failures, 1.0)
@@ -60,25 +63,32 @@ class Commits:
             log_event(self._logger, logging.WARNING, "commit failed, will be tried again", reason=error)
         self.trouble = error
 
-    def now(self, partitions: Collection[TopicPartition]) -> None:
-        """Commit what these have settled, and wait. A refusal is logged: what it held will come again."""
+    def now(self, partitions: Collection[TopicPartition]) -> bool:
+        """Commit what these have settled, and wait; whether nothing is left to commit.
+
+        A refusal is logged, once for each reason in a row: unless it is tried again, what it held will come again.
+        """
         lanes = [lane for tp in partitions if (lane := self._ledger.lanes.get(tp)) is not None]
         offsets = {lane.tp: lane.settled for lane in lanes if lane.committed != lane.settled}
         if not offsets:
-            return
+            return True
         try:
             self._source.commit_now(offsets)
         except Transient as error:
             self._ledger.counters["commits_failed"] += 1
-            held = [str(tp) for tp in offsets]
-            log_event(self._logger, logging.WARNING, "last commit failed", reason=str(error), partitions=held)
-            return
+            if self._refusal != str(error):
+                held = [str(tp) for tp in offsets]
+                log_event(self._logger, logging.WARNING, "last commit failed", reason=str(error), partitions=held)
+            self._refusal = str(error)
+            return False
         self._acknowledge(offsets, {lane.tp: lane.lease for lane in lanes})
+        self.trouble = None
+        return True
 
     def _acknowledge(self, offsets: Mapping[TopicPartition, int], leases: Mapping[TopicPartition, Lease]) -> None:
         self._ledger.counters["commits"] += 1
         self._failures = 0
-        self.trouble = None
+        self._refusal = None
         for tp, offset in offsets.items():
             lane = self._ledger.lanes.get(tp)
             if lane is not None and lane.lease is leases.get(tp):

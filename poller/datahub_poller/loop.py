@@ -199,9 +199,9 @@ class Poller:
             )
         self.commits.soon()
 
-    def committed(self, offsets: Mapping[TopicPartition, int], error: str | None) -> None:
+    def committed(self, stored: Mapping[TopicPartition, int], error: str | None) -> None:
         """The source's answer to a commit."""
-        self.commits.answered(offsets, error, self.clock())
+        self.commits.answered(stored, error, self.clock())
 
     def revoked(self, partitions: Collection[TopicPartition]) -> None:
         """Partitions go to others: wait for what runs, commit what is settled, and let go whatever happens."""
@@ -303,7 +303,10 @@ class Poller:
                 "running calls are abandoned: their records will come again",
                 in_flight=len(self.ledger.flights),
             )
-        self.commits.now(list(self.ledger.lanes))
+        # A group that rebalances refuses commits until it is done, and for that it has to be polled.
+        while not self.commits.now(list(self.ledger.lanes)) and self.clock() < last:
+            self.beat(self.clock())
+            self.source.poll(1, self.settings.idle_wait)
 
     def _await_calls(self, partitions: Collection[TopicPartition], deadline: float) -> None:
         while self.ledger.in_flight(partitions) and self.clock() < deadline:

@@ -30,8 +30,8 @@ class Listener(Protocol):
     def lost(self, partitions: Collection[TopicPartition]) -> None:
         """These are others' already; nothing may be committed for them."""
 
-    def committed(self, offsets: Mapping[TopicPartition, int], error: str | None) -> None:
-        """A commit was answered: by nothing to complain about, or by a reason to try again."""
+    def committed(self, stored: Mapping[TopicPartition, int], error: str | None) -> None:
+        """A commit was answered: what of it is stored, and the reason why the rest is not and is to be tried again."""
 
     def gap(self, tp: TopicPartition, low: int, high: int) -> int:
         """The position is outside of the log, which now holds `low` to `high`. Returns where to go on, or raises."""

@@ -18,16 +18,21 @@ _NUMBER: Final = re.compile(r"\d+")
 
 
 class ClientLog:
-    """What a Kafka client is given as its logger."""
+    """What a Kafka client is given as its logger. `failure` hears why a connection failed."""
 
-    def __init__(self, logger: logging.Logger, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, logger: logging.Logger, clock: Callable[[], float], failure: Callable[[str], None] = lambda _: None
+    ) -> None:
         self._logger = logger
         self._clock = clock
+        self._failure = failure
         self._throttle = Throttle(EVERY_SECONDS)
 
     def log(self, level: int, _: str, facility: str, __: str, text: str) -> None:
         """Log one of librdkafka's lines; its form and the client's name say nothing that ours do not."""
         about = plain(text)
+        if facility == "FAIL":
+            self._failure(about)
         held = self._throttle.admit((facility, _NUMBER.sub("0", about)), self._clock())
         if held is not None:
             log_event(self._logger, level, "kafka client", facility=facility, about=about, held_back=held or None)

@@ -44,14 +44,20 @@ class Committing:
             raise Transient(found.str())
 
     def on_commit(self, error: KafkaError | None, partitions: list[KafkaPartition]) -> None:
-        """From librdkafka, within poll."""
-        found = real([error, *(each.error for each in partitions)])
-        self._answered(None if found is None else found.str())
+        """From librdkafka, within poll. Each partition has an answer of its own, unless there was none at all."""
+        refused = {(each.topic, each.partition): found for each in partitions if (found := real([each.error]))}
+        whole = real([error])
+        if whole is not None:
+            self._answered(whole.str(), lambda _: False)
+        elif refused:
+            self._answered(next(iter(refused.values())).str(), lambda tp: tp not in refused)
+        else:
+            self._answered(None, lambda _: True)
 
-    def _answered(self, error: str | None) -> None:
+    def _answered(self, error: str | None, stored: Callable[[TopicPartition], bool] = lambda _: False) -> None:
         sent, self._sent = self._sent, None
         if sent is not None:  # a commit that was waited for is answered here as well
-            self.answer(sent, error)
+            self.answer({tp: offset for tp, offset in sent.items() if stored(tp)}, error)
 
     def _marked(self, offsets: Mapping[TopicPartition, int]) -> list[KafkaPartition]:
         first = self._first_starts

@@ -22,16 +22,20 @@ Token = tuple[Any, ...]
 
 
 class TokenSource:
-    """What librdkafka calls for a token. `config` is its property sasl.oauthbearer.config."""
+    """What librdkafka calls for a token. `config` is its property sasl.oauthbearer.config.
+
+    `failure` says why the last call gave none.
+    """
 
     def __init__(self, name: str, config: str, wall: Callable[[], float] = time.time) -> None:
         self._name = name
         self._wall = wall
         self._function = _found(name)
+        self.failure: str | None = None
         try:
             self._first: Token | None = self._asked(config)
         except Exception as error:
-            raise CannotStart(f"{KEY}: {name!r} gives no token: {_said(error)}") from error
+            raise CannotStart(self._gives_none(error)) from error
 
     def __call__(self, config: str) -> Token:
         """Give the first token the first time, then a new one. Raises whatever the user's function does."""
@@ -39,10 +43,16 @@ class TokenSource:
         if first is not None and first[1] > self._wall():
             return first
         try:
-            return self._asked(config)
+            given = self._asked(config)
         except Exception as error:
+            self.failure = self._gives_none(error)
             log_event(LOG, logging.ERROR, "oauth_cb gives no token", function=self._name, exc_info=error)
             raise
+        self.failure = None
+        return given
+
+    def _gives_none(self, error: Exception) -> str:
+        return f"{KEY}: {self._name!r} gives no token: {_said(error)}"
 
     def _asked(self, config: str) -> Token:
         given = self._function(config)

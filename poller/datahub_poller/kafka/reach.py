@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from confluent_kafka import Consumer, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException
+from confluent_kafka import TopicPartition as KafkaPartition
 
 from datahub_poller.errors import CannotStart
 from datahub_poller.kafka.begin import ASK_SECONDS
 from datahub_poller.kafka.trouble import Trouble
-from datahub_poller.kafka.words import REFUSED, why
+from datahub_poller.kafka.words import REFUSED, group_refused, settings_about, topic_refused, why
 
 CONSUMER_CONFIG: Final = "source.config.connection.consumer_config"
 THERE: Final = "exists"
@@ -21,16 +22,22 @@ SHORTEST_ASK_SECONDS: Final = 0.25
 class Reach:
     """Asks through the consumer that it shares with its owner. `servers` names the cluster in messages."""
 
-    def __init__(self, consumer: Consumer, trouble: Trouble, servers: str, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, consumer: Consumer, trouble: Trouble, servers: str, group: str, clock: Callable[[], float]
+    ) -> None:
         self._consumer = consumer
         self._trouble = trouble
         self._servers = servers
+        self._group = group
         self._clock = clock
 
     def missing(self, topics: Iterable[str], limit: float) -> set[str]:
         """Those topics that do not exist. Raises CannotStart when refused, or after `limit` s."""
         found = self.ask(topics, limit)
-        if refused := [f"topic {topic}: {state}" for topic, state in found.items() if state not in (THERE, MISSING)]:
+        refused = [state for state in found.values() if state not in (THERE, MISSING)]
+        if (refusal := self.group_refusal(next(iter(found)))) is not None:
+            refused.append(refusal)
+        if refused:
             raise CannotStart("; ".join(refused))
         return {topic for topic, state in found.items() if state == MISSING}
 
@@ -52,13 +59,37 @@ class Reach:
                     raise CannotStart(self._no_answer(why(error), limit)) from None
         state = found.topics[topic].error
         if state is not None and state.code() in REFUSED:
-            return f"{state.str()}: the principal needs READ and DESCRIBE on it"
+            return topic_refused(topic, state.str())
         gone = (state is not None and not state.retriable()) or not found.topics[topic].partitions
         return MISSING if gone else THERE
 
+    def group_refusal(self, topic: str) -> str | None:
+        """Why the group may not be used. None where it may be, or where no coordinator answers yet: that is waited for.
+
+        What it has committed for `topic` is asked for, without joining it.
+        """
+        end = self._clock() + ASK_SECONDS
+        while True:
+            try:
+                self._consumer.committed([KafkaPartition(topic, 0)], timeout=SHORTEST_ASK_SECONDS)
+            except KafkaException as error:
+                errors = [error.args[0]]
+            else:
+                return None
+            # While the coordinator is not told, it is only said here that it never will be.
+            if (message := self._consumer.poll(0)) is not None:
+                errors.append(message.error())
+            for each in errors:
+                if each is not None and each.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
+                    return group_refused(self._group, each.str())
+            if self._clock() >= end:
+                return None
+
     def _no_answer(self, reason: str, limit: float) -> str:
         if (refused := self._trouble.refused) is not None:
-            return f"{self._servers} refused the connection: {refused}. See sasl.* and ssl.* in {CONSUMER_CONFIG}"
+            return (
+                f"{self._servers} refused the connection: {refused}. See {settings_about(refused)} in {CONSUMER_CONFIG}"
+            )
         found = reason if self._trouble.reason is None else self._trouble.reason
         see = f"See source.config.connection.bootstrap, and security.protocol in {CONSUMER_CONFIG}"
         return f"{self._servers} did not answer within {limit:g} s: {found}. {see}"

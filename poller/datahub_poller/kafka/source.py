@@ -25,9 +25,10 @@ from datahub_poller.errors import CannotStart, Fatal, Transient
 from datahub_poller.kafka.begin import ASK_SECONDS, Beginnings
 from datahub_poller.kafka.client_log import ClientLog
 from datahub_poller.kafka.committing import Committing
+from datahub_poller.kafka.oauth import TokenSource
 from datahub_poller.kafka.reach import CONSUMER_CONFIG, Reach
 from datahub_poller.kafka.trouble import Trouble
-from datahub_poller.kafka.words import OUT_OF_RANGE, why
+from datahub_poller.kafka.words import OUT_OF_RANGE, group_refused, topic_refused, why
 from datahub_poller.model import Headers, Record, TopicPartition
 from datahub_poller.observe.logs import log_event
 from datahub_poller.source import Listener, Start
@@ -67,16 +68,19 @@ class KafkaSource:
         self._gaps_at = 0.0
         self._missing: set[str] = set()
         self._topics: Sequence[str] = ()
+        self._group = str(properties.get("group.id"))
         self._trouble = Trouble(clock)
+        if isinstance(token := properties.get("oauth_cb"), TokenSource):
+            self._trouble.cause = lambda: token.failure
         self._first_starts: dict[str, int] = {}
         self._committing = Committing(self._first_starts)
         config = {**properties, "error_cb": self._trouble.on_error, "on_commit": self._committing.on_commit}
         try:
-            self._consumer = Consumer(config, logger=ClientLog(logger, clock))
+            self._consumer = Consumer(config, logger=ClientLog(logger, clock, self._trouble.heard))
         except (KafkaException, SystemError, ValueError, TypeError) as error:
             raise CannotStart(f"{CONSUMER_CONFIG}: the Kafka client does not take it: {why(error)}") from error
         self._beginnings = Beginnings(self._consumer, start_at, wall_ms, self._first_starts, logger)
-        self.reach = Reach(self._consumer, self._trouble, self.servers, clock)
+        self.reach = Reach(self._consumer, self._trouble, self.servers, self._group, clock)
 
     # -- the group
 
@@ -293,9 +297,9 @@ class KafkaSource:
         elif error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART and topic:
             self.wait_for(topic)
         elif error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
-            self._trouble.refuse(None, error.str())
+            self._trouble.refuse(None, group_refused(self._group, error.str()))
         elif error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
-            self._trouble.refuse(topic, error.str())
+            self._trouble.refuse(topic, topic_refused(str(topic), error.str()))
         else:
             self._trouble.found(error.str())
 

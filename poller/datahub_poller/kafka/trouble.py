@@ -11,31 +11,42 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaError, KafkaException
 
 from datahub_poller.errors import Fatal
-from datahub_poller.kafka.words import ALL_DOWN, REFUSED, plain
+from datahub_poller.kafka.words import ALL_DOWN, REFUSED, plain, refuses
 
 RECOVERY_CHECK_SECONDS: Final = 5.0
 
 
 class Trouble:
-    """`reason` is what is wrong, `refused` why somebody has to act; `tell` hears each change of the reason."""
+    """`reason` is what is wrong, `refused` why somebody has to act; `tell` hears each change of the reason.
+
+    `cause` may know better than the client why it is refused.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.reason: str | None = None
         self.refused: str | None = None
         self.tell: Callable[[str | None], None] = lambda _: None
+        self.cause: Callable[[], str | None] = lambda: None
         self._clock = clock
         self._check_at = 0.0
         self._refusals: set[str | None] = set()
+        self._heard: str | None = None
 
     def on_error(self, error: KafkaError) -> None:
         """From librdkafka, within poll: what it could not do in the background. Raises Fatal."""
         text = plain(error.str())
         if error.fatal():
             raise Fatal(f"Kafka client: {text}")
-        if error.code() in REFUSED:
-            self.refused = text
-        if error.code() != ALL_DOWN or self.reason is None:  # it never says why
+        if refuses(error):
+            text = self.refused = self.cause() or text
+        if error.code() != ALL_DOWN:
             self.found(text)
+        elif self.reason is None:  # it never says why
+            self.found(self._heard or text)
+
+    def heard(self, failure: str) -> None:
+        """What the client has logged of a connection: that one was closed it tells in no other way."""
+        self._heard = failure
 
     def found(self, reason: str) -> None:
         """Something does not work."""

@@ -24,6 +24,9 @@ REFUSED: Final = frozenset(
 """Answers that waiting alone does not change: somebody has to act."""
 
 
+# A broker that does not want our certificate, or wants one and gets none, tells it by one of these alerts of TLS; the
+# client takes them for a lost connection.
+_ALERT: Final = re.compile(r"SSL alert number (?:40|4[2-9]|70|71|116)\b")
 _THREAD: Final = re.compile(r"^\[thrd:[^\]]*\]: ")
 _AFTER: Final = re.compile(r"\s*\(after \d+ms.*\)$")
 
@@ -31,6 +34,28 @@ _AFTER: Final = re.compile(r"\s*\(after \d+ms.*\)$")
 def plain(text: str) -> str:
     """A text of librdkafka's without the thread that says it, and without how long a state took."""
     return _AFTER.sub("", _THREAD.sub("", text))
+
+
+def refuses(error: KafkaError) -> bool:
+    """Whether waiting alone does not change it."""
+    return error.code() in REFUSED or _ALERT.search(error.str()) is not None
+
+
+def settings_about(refusal: str) -> str:
+    """The consumer properties that a refused connection is about."""
+    if _ALERT.search(refusal) is not None:
+        return "ssl.certificate.location and ssl.key.location"
+    return "sasl.* and ssl.*"
+
+
+def topic_refused(topic: str, reason: str) -> str:
+    """Say it with what is missing."""
+    return f"topic {topic}: {reason}: the principal needs READ and DESCRIBE on it"
+
+
+def group_refused(group: str, reason: str) -> str:
+    """Say it with what is missing."""
+    return f"group {group}: {reason}: the principal needs READ on it"
 
 
 def why(error: BaseException) -> str:
