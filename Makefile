@@ -21,7 +21,7 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup demo run test test-unit test-slow check check-format check-lint check-types check-imports \
-        check-dependencies format mutants lock wheel keys clean
+        check-dependencies format mutants guarantees compare-loss kafka lock wheel keys clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*  ## \(.*\)/\1\t\2/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
@@ -66,6 +66,15 @@ format: $(VENV)/.dev  ## format the code and repair what the linter can repair
 
 mutants: $(VENV)/.dev  ## break the core in known ways; fail where no test notices
 	$(BIN)/python tests/mutants/run.py
+
+guarantees: $(VENV)/.dev  ## break a group of pollers for MINUTES=5, by SEED, on a real Apache Kafka; judge every promise
+	$(BIN)/python tests/guarantees/run.py $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(ROUND),--round $(ROUND))
+
+compare-loss: $(VENV)/.dev  ## what DataHub Actions loses or repeats under the same faults, as a table
+	@$(BIN)/python tests/compare_loss/run.py $(ARGS)
+
+kafka: $(VENV)/.dev  ## a real Apache Kafka to play with, until Ctrl-C (make kafka ARGS="--brokers 3 --secure")
+	@$(BIN)/python tests/kafka/play.py $(ARGS)
 
 lock: $(VENV)/.dev  ## pin the dependencies anew (make lock UPGRADE=--upgrade for newer versions)
 	$(COMPILE) $(UPGRADE) --group dev pyproject.toml -o requirements-dev.txt

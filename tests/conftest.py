@@ -25,6 +25,7 @@ NEEDS = {
     "kafka": "kafka",
     "kafka_jars": "kafka",
     "new_kafka": "kafka",
+    "secure_kafka": "kafka",
     "glue_java": "java",
 }
 
@@ -60,12 +61,12 @@ def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture
-def new_kafka(kafka_jars: Path, tmp_path: Path) -> Iterator[Callable[[int], KafkaCluster]]:
+def new_kafka(kafka_jars: Path, tmp_path: Path) -> Iterator[Callable[..., KafkaCluster]]:
     """Starts a cluster of so many brokers for this test alone, to be killed and restarted at will."""
     clusters: list[KafkaCluster] = []
 
-    def start(brokers: int) -> KafkaCluster:
-        cluster = KafkaCluster(kafka_jars, tmp_path / f"kafka-{len(clusters)}", brokers)
+    def start(brokers: int, *, proxied: bool = False) -> KafkaCluster:
+        cluster = KafkaCluster(kafka_jars, tmp_path / f"kafka-{len(clusters)}", brokers, proxied=proxied)
         clusters.append(cluster)
         cluster.start()
         return cluster
@@ -73,6 +74,13 @@ def new_kafka(kafka_jars: Path, tmp_path: Path) -> Iterator[Callable[[int], Kafk
     yield start
     for cluster in clusters:
         cluster.stop()
+
+
+@pytest.fixture(scope="session")
+def secure_kafka(kafka_jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
+    """One broker with every security mode and ACLs, for the session (per worker of pytest-xdist)."""
+    with KafkaCluster(kafka_jars, tmp_path_factory.mktemp("secure-kafka"), secure=True) as cluster:
+        yield cluster
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -11,10 +12,12 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from kafka.cluster import ClusterError, KafkaCluster, kafka_libs
 from support.brokers import KafkaBed, MockBed, Sent, eventually, patiently
 from support.jars import UnavailableError, resolve
+from support.running import Running
 
 POM = Path(__file__).parent.parent / "kafka" / "pom.xml"
 
@@ -115,6 +118,32 @@ def test_three_brokers_go_on_when_one_is_killed_and_it_comes_back(new_kafka):
         assert [m.value() for m in read(bed, "t", partition, 3)] == [b"before", b"without", b"after"]
 
 
+def test_all_three_brokers_come_back_from_kill_9_over_and_over(new_kafka):
+    cluster = new_kafka(3)
+    KafkaBed(cluster.bootstrap).create_topic("t", 3)
+    for number in range(2):
+        for node in cluster.nodes:
+            cluster.kill(node)
+        cluster.launch(2)
+        with pytest.raises(ClusterError, match=r"nodes \[2\] wanted|node 2 does not listen"):
+            cluster.wait(0.5)  # one of three has no majority
+        cluster.restart(1, 3)
+        bed = KafkaBed(cluster.bootstrap)
+        assert bed.produce_all(Sent("t", p, b"%d" % number) for p in range(3)) == [number] * 3
+    assert [m.value() for m in read(KafkaBed(cluster.bootstrap), "t", 0, 2)] == [b"0", b"1"]
+
+
+def test_behind_a_proxy_clients_are_sent_to_the_proxy_and_brokers_are_not(new_kafka):
+    cluster = new_kafka(1, proxied=True)
+    ports = cluster.proxied_ports[1]
+    assert cluster.proxied_bootstrap == f"127.0.0.1:{ports.advertised}"
+    told = AdminClient({"bootstrap.servers": f"127.0.0.1:{ports.bound}", "log_level": 0}).list_topics(timeout=10)
+    assert [(broker.host, broker.port) for broker in told.brokers.values()] == [("127.0.0.1", ports.advertised)]
+    bed = KafkaBed(cluster.bootstrap)  # no proxy runs: what brokers and tests do is not its affair
+    bed.create_topic("t")
+    assert bed.produce("t", 0, b"v") == 0
+
+
 def test_a_node_that_cannot_run_ends_the_start_with_its_log(kafka_jars, tmp_path):
     cluster = KafkaCluster(kafka_jars, tmp_path / "kafka", heap="2m")
     with pytest.raises(ClusterError, match=r"(?i)memory|heap"):
@@ -186,3 +215,52 @@ def test_the_mock_cluster_takes_faults_to_order(mock_bed: MockBed):
     assert mock_bed.produce("t", 0, b"v", key=b"k") == 0
     mock_bed.cluster.push_errors(9, [15])
     assert mock_bed.committed("g", "t") == {}
+
+
+# -- one to play with
+
+
+def test_the_cluster_to_play_with_says_how_to_get_in_and_leaves_nothing_behind(kafka_jars, tmp_path):
+    # As a shell starts what it runs in the background: deaf to Ctrl-C unless it says otherwise.
+    deaf = ["/bin/sh", "-c", 'trap "" INT; exec "$@"', "sh"]
+    play = [*deaf, sys.executable, str(POM.parent / "play.py"), "--secure"]
+    environ = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(
+        play, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environ
+    ) as process:
+        try:
+            said = list(iter(process.stdout.readline, "end:             Ctrl-C\n"))
+            assert said[-1].startswith("produce:"), "".join(said)
+            bootstrap = next(line.split()[-1] for line in said if line.startswith("  bootstrap: "))
+            process.stdin.write("\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == "ten events are produced\n"
+            bed = KafkaBed(bootstrap)
+            assert sum(bed.end_offsets("PlatformEvent_v1").values()) == 10
+            (file,) = [line.split()[-1] for line in said if line.startswith("# SCRAM-SHA-256: ")]
+            poller = Running(Path(file), tmp_path / "poller.log", {})
+            poller.until(lambda: poller.text().count("urn:li:tag:pii") == 10, "it does not deliver")
+            assert poller.stop() == 0
+            poller.log.unlink()
+        finally:
+            process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=20)[0] == "ended\n"
+    assert process.returncode == 0
+    assert list(tmp_path.iterdir()) == []
+    with socket.socket() as probe:
+        host, _, port = bootstrap.partition(":")
+        assert probe.connect_ex((host, int(port))) != 0
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(["--help"], 0), (["--brokers", "0"], 2), (["--brokers", "x"], 2)])
+def test_the_cluster_to_play_with_explains_itself(arguments, code):
+    command = [sys.executable, str(POM.parent / "play.py"), *arguments]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=30)
+    assert done.returncode == code
+    assert "make kafka" in done.stdout + done.stderr
+
+
+def test_without_java_there_is_nothing_to_play_with_and_the_reason_is_told(tmp_path):
+    command = [sys.executable, str(POM.parent / "play.py")]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=30, env={"PATH": str(tmp_path)})
+    assert (done.returncode, done.stdout, done.stderr) == (3, "", "make kafka: no java on PATH\n")

@@ -5,7 +5,6 @@ Owns the nodes' processes, ports and settings. Knows nothing of pytest; topics a
 
 from __future__ import annotations
 
-import secrets
 import signal
 import socket
 import subprocess
@@ -18,21 +17,31 @@ from typing import NamedTuple, Self
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from kafka.listeners import (
+    BEHIND_PROXY,
+    CLIENT,
+    CONTROLLER,
+    HOST,
+    PLAIN,
+    PROXIED,
+    SECURE,
+    free_ports,  # noqa: F401 - tests take it from here
+    listeners_of,
+    settings_of,
+)
+from kafka.security import Security
 from support.jars import UnavailableError, program, resolve
 from support.tether import tethered
 
 HERE = Path(__file__).parent
-HOST = "127.0.0.1"
-# Below the ports that systems hand out by themselves, so that nobody takes a node's ports while it is down.
-PORTS = range(20_000, 32_000)
 CLUSTER_ID = "datahub-poller-tests-A"  # any 16 bytes in URL-safe base64
 
 
-class Ports(NamedTuple):
-    """Where one node listens."""
+class Proxied(NamedTuple):
+    """The ports between which a proxy stands: it listens on `advertised` and passes on to `bound`."""
 
-    client: int
-    controller: int
+    advertised: int
+    bound: int
 
 
 class ClusterError(Exception):
@@ -51,29 +60,60 @@ def kafka_libs(environ: Mapping[str, str]) -> Path:
 class KafkaCluster:
     """One to a few nodes, each broker and controller, numbered from 1.
 
-    `kill` and `restart` keep a node's data and ports.
+    `kill` and `restart` keep a node's data and ports. With `proxied`, each node has one more listener, to be reached
+    through a proxy that the caller runs: clients that bootstrap there are sent there again, whatever they ask.
+    With `secure`, each node also listens with SSL, mTLS and SASL_SSL, and `security` says how to get in.
     """
 
-    def __init__(self, libs: Path, directory: Path, brokers: int = 1, heap: str = "256m") -> None:
+    def __init__(
+        self,
+        libs: Path,
+        directory: Path,
+        brokers: int = 1,
+        heap: str = "256m",
+        *,
+        proxied: bool = False,
+        secure: bool = False,
+    ) -> None:
         self._libs = libs
         self._directory = directory
         self._heap = heap
-        ports = free_ports(2 * brokers)
-        self._ports = {i + 1: Ports(*ports[2 * i : 2 * i + 2]) for i in range(brokers)}
+        wanted = {**PLAIN, **(BEHIND_PROXY if proxied else {}), **(SECURE if secure else {})}
+        self._listeners = listeners_of(wanted, brokers)
+        self.security = Security(directory / "security") if secure else None
         self._running: dict[int, subprocess.Popen[bytes]] = {}
+
+    @property
+    def nodes(self) -> list[int]:
+        """Every node, down or not."""
+        return list(self._listeners)
 
     @property
     def bootstrap(self) -> str:
         """Every node's address, down or not."""
-        return ",".join(f"{HOST}:{ports.client}" for ports in self._ports.values())
+        return self.addresses(CLIENT)
+
+    @property
+    def proxied_bootstrap(self) -> str:
+        """The addresses on which the proxies listen."""
+        return self.addresses(PROXIED)
+
+    @property
+    def proxied_ports(self) -> dict[int, Proxied]:
+        """By node: where a proxy listens and what it passes on to."""
+        found = {node: mine[PROXIED] for node, mine in self._listeners.items()}
+        return {node: Proxied(listener.advertised, listener.bound) for node, listener in found.items()}
+
+    def addresses(self, listener: str) -> str:
+        """Every node's address for clients of this listener."""
+        return ",".join(f"{HOST}:{mine[listener].advertised}" for mine in self._listeners.values())
 
     def start(self, patience: float = 60.0) -> None:
         """Format the storage, start every node and return when all of them are in the cluster's metadata."""
         until = time.monotonic() + patience
         try:
             self._format()
-            for node in self._ports:
-                self._launch(node)
+            self.launch(*self.nodes)
             self.wait(until - time.monotonic())
         except BaseException:
             self.stop()
@@ -85,10 +125,18 @@ class KafkaCluster:
         process.send_signal(signum)
         process.wait()
 
-    def restart(self, node: int, patience: float = 60.0) -> None:
-        """Start a killed node on its old data and return when it is back in the metadata."""
-        self._launch(node)
+    def restart(self, *nodes: int, patience: float = 60.0) -> None:
+        """Start killed nodes on their old data and return when all are back in the metadata.
+
+        A cluster of three answers nothing while only one of them runs: its first two are restarted in one call.
+        """
+        self.launch(*nodes)
         self.wait(patience)
+
+    def launch(self, *nodes: int) -> None:
+        """Start killed nodes on their old data without waiting for them; `wait` does that."""
+        for node in nodes:
+            self._launch(node)
 
     def stop(self) -> None:
         """End every node at once; nothing of a test cluster is worth a controlled shutdown."""
@@ -101,7 +149,7 @@ class KafkaCluster:
         """Return when all nodes that should run listen and are in the metadata. Raises ClusterError."""
         until = time.monotonic() + patience
         wanted = set(self._running)
-        addresses = ",".join(f"{HOST}:{self._ports[node].client}" for node in wanted)
+        addresses = ",".join(f"{HOST}:{self._listeners[node][CLIENT].bound}" for node in wanted)
         for node in wanted:
             self._wait_listening(node, until)
         admin = AdminClient({"bootstrap.servers": addresses, "log_level": 0})
@@ -127,9 +175,10 @@ class KafkaCluster:
     def _format(self) -> None:
         self._directory.mkdir(parents=True, exist_ok=True)
         work = []
-        for node in self._ports:
+        for node in self.nodes:
             self._properties(node).write_text(self._settings(node))
             arguments = ["format", "--cluster-id", CLUSTER_ID, "--config", str(self._properties(node))]
+            arguments += [] if self.security is None else self.security.format_arguments()
             command = tethered(self._java("kafka.tools.StorageTool", arguments))
             work.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT))
         for process, output in [(process, process.communicate()[0]) for process in work]:
@@ -148,7 +197,7 @@ class KafkaCluster:
         while True:
             with socket.socket() as probe:
                 probe.settimeout(0.5)
-                if probe.connect_ex((HOST, self._ports[node].client)) == 0:
+                if probe.connect_ex((HOST, self._listeners[node][CLIENT].bound)) == 0:
                     return
             self._check(until, f"node {node} does not listen")
             time.sleep(0.05)
@@ -172,18 +221,14 @@ class KafkaCluster:
         return self._directory / f"node-{node}.log"
 
     def _settings(self, node: int) -> str:
-        ports, copies = self._ports[node], min(3, len(self._ports))
+        copies = min(3, len(self.nodes))
         in_sync = max(1, copies - 1)
-        client, controller = f"CLIENT://{HOST}:{ports.client}", f"CONTROLLER://{HOST}:{ports.controller}"
+        voters = {other: mine[CONTROLLER].bound for other, mine in self._listeners.items()}
         settings: dict[str, object] = {
             "node.id": node,
             "process.roles": "broker,controller",
-            "controller.quorum.voters": ",".join(f"{n}@{HOST}:{p.controller}" for n, p in self._ports.items()),
-            "listeners": f"{client},{controller}",
-            "advertised.listeners": client,
-            "listener.security.protocol.map": "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-            "controller.listener.names": "CONTROLLER",
-            "inter.broker.listener.name": "CLIENT",
+            "controller.quorum.voters": ",".join(f"{other}@{HOST}:{port}" for other, port in voters.items()),
+            **settings_of(self._listeners[node]),
             "log.dirs": self._directory / f"node-{node}",
             # A test says which topics it wants; a poller that makes them by asking would hide a fault.
             "auto.create.topics.enable": "false",
@@ -210,19 +255,11 @@ class KafkaCluster:
             "log.initial.task.delay.ms": 500,
             "log.retention.check.interval.ms": 1000,
             "log.cleaner.backoff.ms": 500,
+            "log.cleaner.min.cleanable.ratio": 0.01,
+            "log.cleaner.dedupe.buffer.size": 16 * 1024 * 1024,  # of the heap: 128 MiB unless told
             "num.network.threads": 2,
             "num.io.threads": 4,
             "background.threads": 2,
+            **({} if self.security is None else self.security.settings()),
         }
         return "".join(f"{key}={value}\n" for key, value in settings.items())
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports on loopback that nobody holds at the moment, chosen at random so that parallel runs do not meet."""
-    chosen: list[int] = []
-    while len(chosen) < count:
-        port = secrets.choice(PORTS)
-        with socket.socket() as probe:
-            if port not in chosen and probe.connect_ex((HOST, port)) != 0:
-                chosen.append(port)
-    return chosen

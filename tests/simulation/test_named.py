@@ -335,6 +335,37 @@ def test_a_call_that_does_not_return_is_abandoned_before_the_deadline():
     assert sim.ledger.counters["abandoned_calls"] == 1
 
 
+def test_a_stop_during_a_rebalance_tries_its_last_commit_until_the_group_takes_it():
+    sim = Simulation({"mcl": 1}, limits=SMALL, shutdown=25.0)
+    sim.desk.handler = lambda records: Answer(10.0, Delivered())
+    sim.write(A, *["good"] * 10)
+
+    def called():
+        if not sim.trace.calls():
+            return False
+        sim.broker.refusals.extend(["rebalance in progress"] * 5)
+        return True
+
+    sim.run(called)
+    assert sim.committed() == {A: 10}
+    assert sim.ledger.counters["commits_failed"] == 5
+
+
+def test_a_stop_whose_last_commit_is_never_taken_ends_by_the_deadline():
+    sim = Simulation({"mcl": 1}, limits=SMALL, shutdown=25.0)
+    sim.write(A, *["good"] * 10)
+
+    def called():
+        if sim.trace.of("returned"):
+            sim.broker.refusals.extend(["the coordinator is away"] * 10_000)
+            return True
+        return False
+
+    began = []
+    sim.run(lambda: called() and (began.append(sim.clock.now) or True))
+    assert sim.clock.now <= began[0] + 25.0
+
+
 def test_a_revocation_during_the_stop_keeps_to_the_deadline():
     sim = Simulation({"mcl": 1}, limits=SMALL, shutdown=10.0, revoke_wait=100.0)
     sim.desk.handler = lambda records: Answer(1000.0, Delivered())

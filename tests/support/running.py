@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -41,12 +41,19 @@ Status = dict[str, Any]
 
 
 class Running:
-    """A poller's process. `log` is its file of JSON lines, appended to over restarts."""
+    """A poller's process. `log` is its file of JSON lines, appended to over restarts; `program` is what Python runs."""
 
-    def __init__(self, action_file: Path, log: Path, environ: Mapping[str, str], arguments: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        action_file: Path,
+        log: Path,
+        environ: Mapping[str, str],
+        arguments: Iterable[str] = (),
+        program: Sequence[str] = ("-m", "datahub_poller"),
+    ) -> None:
         self.log = log
         self._from = log.stat().st_size if log.exists() else 0
-        command = tethered([sys.executable, "-m", "datahub_poller", "run", "-c", str(action_file), *arguments])
+        command = tethered([sys.executable, *program, "run", "-c", str(action_file), *arguments])
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 command,

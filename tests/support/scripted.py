@@ -205,7 +205,8 @@ class ScriptedSource:
 
     def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         assert not self._answers, "one commit at a time"
-        self._answers.append((dict(offsets), self._broker.commit(self, offsets)))
+        error = self._broker.commit(self, offsets)
+        self._answers.append((dict(offsets) if error is None else {}, error))
 
     def commit_now(self, offsets: Mapping[TopicPartition, int]) -> None:
         error = self._broker.commit(self, offsets)

@@ -86,7 +86,7 @@ def test_a_refused_commit_is_sent_again_after_a_pause_that_grows(broker, ledger)
         mine.step(tenths / 10)
         if len(broker.sent) > len(sent):
             sent.append(tenths / 10)
-            mine.answered({A: 0}, "not the coordinator", tenths / 10)
+            mine.answered({}, "not the coordinator", tenths / 10)
     pauses = [after - before for before, after in itertools.pairwise(sent)]
     assert mine.trouble == "not the coordinator"
     assert pauses == pytest.approx([1, 2, 4, 8, 16, *[30] * (len(pauses) - 5)])
@@ -94,6 +94,23 @@ def test_a_refused_commit_is_sent_again_after_a_pause_that_grows(broker, ledger)
     mine.step(300.0)
     mine.answered({A: 0}, None, 300.0)
     assert (mine.trouble, ledger.lanes[A].committed) == (None, 0)
+
+
+def test_what_was_stored_beside_a_refusal_is_acknowledged_and_only_the_rest_is_sent_again(broker, ledger):
+    ledger.open(A, 0, None, 0.0)
+    ledger.open(B, 0, None, 0.0)
+    mine = commits(broker, ledger)
+    mine.step(0.0)
+    mine.answered({B: 0}, "topic a: not authorized", 0.0)
+    assert (ledger.lanes[A].committed, ledger.lanes[B].committed) == (None, 0)
+    assert mine.trouble == "topic a: not authorized"
+    ledger.lanes[B].skip_to(7)
+    mine.step(0.9)
+    assert broker.sent == [{A: 0, B: 0}]
+    mine.step(1.0)
+    assert broker.sent[1:] == [{A: 0, B: 7}]
+    mine.answered({A: 0, B: 7}, None, 1.0)
+    assert mine.trouble is None
 
 
 def test_nothing_is_sent_before_its_interval_unless_partitions_are_new(broker, ledger):
@@ -116,13 +133,13 @@ def test_the_last_commit_is_waited_for_and_its_refusal_is_no_error(broker, ledge
     ledger.lanes[A].skip_to(3)
     mine = commits(broker, ledger)
     broker.refusal = "the broker is away"
-    mine.now([A, B])
+    assert not mine.now([A, B])
     assert ledger.lanes[A].committed == 0
     broker.refusal = None
-    mine.now([A, B, TopicPartition("t", 9)])
+    assert mine.now([A, B, TopicPartition("t", 9)])
     assert broker.sent == [{A: 3}]
     assert ledger.lanes[A].committed == 3
-    mine.now([A, B])
+    assert mine.now([A, B])
     assert len(broker.sent) == 1
 
 

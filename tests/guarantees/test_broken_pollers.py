@@ -1,0 +1,60 @@
+"""Pollers that are broken on purpose: the oracle that is there for it catches each, on a real broker."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from guarantees import churn, oracles
+from guarantees.broken import BROKEN
+from guarantees.field import Field, Setting
+from guarantees.traffic import Mix
+from kafka.cluster import KafkaCluster
+
+pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("guarantees")]
+EVENTS = 2000
+
+
+@pytest.fixture(scope="module")
+def cluster(kafka_jars, tmp_path_factory):
+    with KafkaCluster(kafka_jars, tmp_path_factory.mktemp("broken"), 1, proxied=True) as started:
+        yield started
+
+
+def trace_of(cluster, directory, name, environ):
+    """A rolling restart and a kill under traffic; what is not drained then is not waited for long."""
+    setting = Setting(total=EVENTS, rate=400, mix=Mix(0.01, 0.01), size=20)
+    with Field(cluster, directory, name, 5, setting) as field:
+        field.environ = environ
+        field.start_all()
+        field.traffic.start()
+        field.progress()
+        churn.rolling_restart(field, field.chance)
+        churn.kill(field, field.chance)
+        field.traffic.finish()
+        try:
+            field.drain(12.0)
+        except AssertionError as error:
+            print(f"not drained: {error}")
+        for slot in field.running():
+            field.kill(slot)
+        return field.trace()
+
+
+@pytest.mark.parametrize("name", sorted(BROKEN))
+def test_the_oracle_for_it_catches(name, cluster, tmp_path, unique):
+    trace = trace_of(cluster, tmp_path, unique(name), {"BROKEN": name})
+    with pytest.raises(AssertionError) as caught:
+        oracles.judge(trace)
+    accused = re.findall(r"\b(" + "|".join(oracles.ORACLES) + r")\b", str(caught.value))
+    print(f"{name}: {sorted(set(accused))}")
+    assert BROKEN[name].oracle in accused
+
+
+def test_the_same_run_of_a_whole_poller_is_acquitted(cluster, tmp_path, unique):
+    print(oracles.judge(trace_of(cluster, tmp_path, unique("whole"), {})))
+
+
+def test_every_oracle_has_a_broken_poller():
+    assert {broken.oracle for broken in BROKEN.values()} == set(oracles.ORACLES)
