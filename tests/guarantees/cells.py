@@ -7,8 +7,9 @@ import time
 from typing import Final
 
 from guarantees import churn, world
-from guarantees.field import Field, Setting
+from guarantees.field import Field
 from guarantees.play import Cell
+from guarantees.setting import Setting
 from guarantees.traffic import Mix
 
 GOOD: Final = Mix(0.0, 0.0)
@@ -110,21 +111,21 @@ def _retention(field: Field, chance: random.Random) -> None:
     field.more_traffic(2500)
     field.traffic.finish()
     world.retention(field, chance)
-    churn.revive(field)
+    field.revive()
 
 
 def _compaction(field: Field, chance: random.Random) -> None:
     _stop_all(field)
     field.traffic.finish()
     world.await_compaction(field)
-    churn.revive(field)
+    field.revive()
     churn.kill(field, chance)
 
 
 def _made_anew(field: Field, chance: random.Random) -> None:
     field.traffic.finish()
     field.drain()
-    field.renew_topic("pe")
+    field.topics.renew("pe")
     field.more_traffic(2500)
     churn.kill(field, chance)
 
@@ -133,7 +134,7 @@ def _taken_over(field: Field, chance: random.Random) -> None:
     """Theirs alone, then one of ours beside them, then ours alone."""
     with field.fault("DataHub Actions in the group", excuses=True):
         for slot in field.slots:
-            field.kill(slot)
+            field.processes.kill(slot)
         for slot in field.slots[:2]:
             field.start_theirs(slot)
         field.progress()
@@ -142,14 +143,22 @@ def _taken_over(field: Field, chance: random.Random) -> None:
         time.sleep(4.0)
         field.progress()
         for slot in field.slots[:2]:
-            field.kill(slot)
+            field.processes.kill(slot)
             field.start(slot)
     churn.kill(field, chance)
 
 
+def _access(field: Field, chance: random.Random) -> None:
+    time.sleep(3.0)
+    world.topic_taken(field, 3.0, chance)
+    world.group_taken(field, 3.0, chance)
+    churn.kill(field, chance)
+    world.tokens_refused(field, 2.0, chance)
+
+
 def _stop_all(field: Field) -> None:
-    for slot in field.running():
-        field.stop(slot)
+    for slot in field.processes.running():
+        field.processes.stop(slot)
 
 
 CELLS: Final = (
@@ -165,6 +174,7 @@ CELLS: Final = (
     Cell("coordinator-and-all-brokers-gone", Setting(rate=300), _no_brokers, 20, crashes=1),
     Cell("network", Setting(protocol="kip-848", rate=400), _network, 21),
     Cell("commits-cut-and-refused", Setting(rate=400), _commits, 22, crashes=2),
+    Cell("access-taken-and-tokens-refused", Setting(secure=True, rate=200), _access, 31, crashes=1),
     Cell("registry", Setting(rate=350), _registry, 23, crashes=3),
     Cell("handler", Setting(rate=250, mix=Mix(0.005, 0.003)), _handler, 24),
     Cell("dead-letter-disk-full", Setting(rate=500, mix=MANY_BAD), _disk, 25, crashes=2),

@@ -27,29 +27,21 @@ POINTS: Final = (
 POINT_SECONDS: Final = 6.0
 
 
-def revive(field: Field) -> None:
-    """Fill every slot that has lost its process."""
-    field.reap()
-    for slot in field.slots:
-        if slot not in field.running():
-            field.start(slot)
-
-
 def kill(field: Field, chance: random.Random) -> None:
     """kill -9 of one, and a new one at once or after a while."""
     victim = _one(field, chance)
     if victim is not None:
-        field.kill(victim)
+        field.processes.kill(victim)
         time.sleep(chance.choice((0.0, 0.5, 4.0)))
-    revive(field)
+    field.revive()
 
 
 def kill_all(field: Field, chance: random.Random) -> None:
     """kill -9 of all at once."""
-    field.reap()
-    for slot in field.running():
-        field.kill(slot)
-    revive(field)
+    field.processes.reap()
+    for slot in field.processes.running():
+        field.processes.kill(slot)
+    field.revive()
 
 
 def die_at(point: str) -> Act:
@@ -58,27 +50,27 @@ def die_at(point: str) -> Act:
     def act(field: Field, chance: random.Random) -> None:
         victim = _one(field, chance)
         if victim is None:
-            revive(field)
+            field.revive()
             return
-        field.stop(victim)
+        field.processes.stop(victim)
         passage = 1 if point.startswith(("in-", "winding")) else chance.randrange(1, 30)
         field.start(victim, DIE_AT=f"{point}:{passage}")
         until = time.monotonic() + POINT_SECONDS
-        others = [slot for slot in field.running() if slot != victim]
+        others = [slot for slot in field.processes.running() if slot != victim]
         if point.startswith("in-revoked") and others:  # somebody must come for it to lose partitions
             time.sleep(1.5)
-            field.stop(chance.choice(others))
-            revive(field)
+            field.processes.stop(chance.choice(others))
+            field.revive()
         if point == "winding-down":
             time.sleep(2.0)
-            if victim in field.running():
-                field.process(victim).signal(signal.SIGTERM)
-        while victim in field.running() and time.monotonic() < until:
-            field.reap()
+            if victim in field.processes.running():
+                field.processes.of(victim).signal(signal.SIGTERM)
+        while victim in field.processes.running() and time.monotonic() < until:
+            field.processes.reap()
             time.sleep(0.05)
-        if victim in field.running():
-            field.kill(victim)
-        revive(field)
+        if victim in field.processes.running():
+            field.processes.kill(victim)
+        field.revive()
 
     act.__name__ = f"die_{point.replace('-', '_')}"
     return act
@@ -86,47 +78,47 @@ def die_at(point: str) -> Act:
 
 def rolling_restart(field: Field, chance: random.Random) -> None:
     """Stop and start each in turn, as a deployment does."""
-    revive(field)
-    for slot in field.running():
-        if field.process(slot).exit_code is None:
-            field.stop(slot)
-        field.reap()
-        if slot not in field.running():
+    field.revive()
+    for slot in field.processes.running():
+        if field.processes.of(slot).exit_code is None:
+            field.processes.stop(slot)
+        field.processes.reap()
+        if slot not in field.processes.running():
             field.start(slot)
         time.sleep(chance.uniform(0.5, 2.0))
-    revive(field)
+    field.revive()
 
 
 def join_and_leave(field: Field, chance: random.Random) -> None:
     """One more member joins, and after a while one leaves."""
-    revive(field)
+    field.revive()
     extra = "x"
     field.start(extra)
     time.sleep(chance.uniform(1.5, 4.0))
-    field.reap()
-    if extra in field.running():
-        field.stop(extra)
-    revive(field)
+    field.processes.reap()
+    if extra in field.processes.running():
+        field.processes.stop(extra)
+    field.revive()
 
 
 def freeze(field: Field, chance: random.Random) -> None:
     """SIGSTOP for longer than the session, so that others take over while it does not know; then it goes on."""
     victim = _one(field, chance)
     if victim is None:
-        revive(field)
+        field.revive()
         return
     with field.fault("a frozen member", excuses=True):
-        process = field.process(victim)
+        process = field.processes.of(victim)
         process.signal(signal.SIGSTOP)
         time.sleep(chance.uniform(3.5, 7.0))
         process.signal(signal.SIGCONT)
         time.sleep(1.0)
-    revive(field)
+    field.revive()
 
 
 def _one(field: Field, chance: random.Random) -> str | None:
-    field.reap()
-    running = [slot for slot in field.running() if slot in field.slots]
+    field.processes.reap()
+    running = [slot for slot in field.processes.running() if slot in field.slots]
     return chance.choice(running) if running else None
 
 

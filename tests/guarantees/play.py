@@ -6,13 +6,15 @@ import random
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from guarantees import oracles
-from guarantees.field import Field, Setting
+from guarantees.field import Field
+from guarantees.setting import Setting
 from guarantees.trace import Trace
 from kafka.cluster import KafkaCluster
 
+NEVER_NOTHING: Final = frozenset(oracles.ORACLES) - {"DeadLettersComplete"}
 Script = Callable[[Field, random.Random], None]
 
 
@@ -61,7 +63,9 @@ def play(cell: Cell, cluster: KafkaCluster, directory: Path, name: str) -> Outco
 def judged(cell: Cell, field: Field, trace: Trace) -> Outcome:
     """The oracles' word on a run."""
     facts = oracles.judge(trace)
-    assert not field.unexpected, f"processes that ended as they should not: {field.unexpected}"
+    assert all(facts[name] for name in NEVER_NOTHING), f"nothing was judged: {facts}"
+    assert not field.processes.unexpected, f"processes that ended as they should not: {field.processes.unexpected}"
+    assert field.said_missing() == field.gone
     repeats, bound = oracles.duplicates(trace)
     outcome = Outcome(
         events=len(trace.due),

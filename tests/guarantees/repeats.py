@@ -121,15 +121,15 @@ class _Judge:
         # Each lease that something was done in, and when that began: by then the position had been asked for.
         self._used: dict[Lease, float] = {}
         self._calls: dict[str, list[Call]] = defaultdict(list)
-        # What was begun by a process that the group had put out.
+        # When a process that the group had put out began something, or was through with it.
         self._stray: dict[TopicPartition, list[float]] = defaultdict(list)
         for call in trace.calls:
             self._calls[call.client].append(call)
-            out = self._accounts.was_out(call.client, call.began, call.began)
+            times = [at for at in (call.began, call.ended) if at is not None]
+            strays = [at for at in times if self._accounts.was_out(call.client, at, at)]
             for tp in partitions_of(call):
                 self._used.setdefault(self._lease(call, tp), call.began)
-                if out:
-                    self._stray[tp].append(call.began)
+                self._stray[tp] += strays
         self._letters: dict[Place, list[float]] = defaultdict(list)
         for letter in trace.letters:
             self._letters[letter.place].append(letter.at)

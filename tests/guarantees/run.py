@@ -95,7 +95,10 @@ def main() -> int:
     directory = Path(tempfile.mkdtemp(prefix="guarantees-"))
     kept = options.keep
     try:
-        with ThreadPoolExecutor(2) as hands, KafkaCluster(libs, directory / "kafka", 3, proxied=True) as cluster:
+        with (
+            ThreadPoolExecutor(2) as hands,
+            KafkaCluster(libs, directory / "kafka", 3, proxied=True, secure=True) as cluster,
+        ):
             total = _rounds(cluster, directory, options, hands)
     except BaseException:
         kept = True

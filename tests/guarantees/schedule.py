@@ -10,8 +10,9 @@ from concurrent.futures import Executor
 from typing import Any, Final
 
 from guarantees import churn, world
-from guarantees.field import Field, Setting
+from guarantees.field import Field
 from guarantees.play import Cell
+from guarantees.setting import Setting
 from guarantees.traffic import Mix
 
 CRASHES: Final = 1
@@ -34,6 +35,7 @@ def round_of(seed: int, number: int, seconds: float, hands: Executor) -> Cell:
     setting = Setting(
         protocol=protocol,
         static=chance.random() < 0.25,
+        secure=chance.random() < 0.2,
         size=chance.choice((10, 50, 200)),
         concurrency=chance.choice((1, 2, 4)),
         total=None,
@@ -81,7 +83,8 @@ def _churn(field: Field, chance: random.Random) -> None:
 
 
 def _world(field: Field, chance: random.Random) -> None:
-    name, seconds = chance.choice(sorted(world.FAULTS)), chance.uniform(1.0, 5.0)
+    faults = world.faults_for(field.setting)
+    name, seconds = chance.choice(sorted(faults)), chance.uniform(1.0, 5.0)
     seed, pause = chance.getrandbits(64), chance.uniform(0.0, 3.0)
-    world.FAULTS[name](field, seconds, random.Random(seed))
+    faults[name](field, seconds, random.Random(seed))
     time.sleep(pause)

@@ -8,12 +8,13 @@ import pytest
 
 from guarantees import churn, oracles
 from guarantees.broken import BROKEN
-from guarantees.field import Field, Setting
+from guarantees.field import Field
+from guarantees.setting import Setting
 from guarantees.traffic import Mix
 from kafka.cluster import KafkaCluster
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("guarantees")]
-EVENTS = 2000
+EVENTS = 1500
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def cluster(kafka_jars, tmp_path_factory):
 
 def trace_of(cluster, directory, name, environ):
     """A rolling restart and a kill under traffic; what is not drained then is not waited for long."""
-    setting = Setting(total=EVENTS, rate=400, mix=Mix(0.01, 0.01), size=20)
+    setting = Setting(total=EVENTS, rate=300, mix=Mix(0.01, 0.01), size=20, members=2)
     with Field(cluster, directory, name, 5, setting) as field:
         field.environ = environ
         field.start_all()
@@ -34,11 +35,11 @@ def trace_of(cluster, directory, name, environ):
         churn.kill(field, field.chance)
         field.traffic.finish()
         try:
-            field.drain(12.0)
+            field.drain(5.0)
         except AssertionError as error:
             print(f"not drained: {error}")
-        for slot in field.running():
-            field.kill(slot)
+        for slot in field.processes.running():
+            field.processes.kill(slot)
         return field.trace()
 
 

@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("guarantees")]
 
 @pytest.fixture(scope="module")
 def cluster(kafka_jars, tmp_path_factory):
-    with KafkaCluster(kafka_jars, tmp_path_factory.mktemp("guarantees"), 3, proxied=True) as started:
+    with KafkaCluster(kafka_jars, tmp_path_factory.mktemp("guarantees"), 3, proxied=True, secure=True) as started:
         yield started
 
 

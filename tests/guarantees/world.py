@@ -12,11 +12,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from confluent_kafka import ElectionType, KafkaException, Producer
+from confluent_kafka import KafkaException, Producer
 
 from datahub_poller.demo import samples
 from datahub_poller.demo.registry import Interference
-from guarantees.field import Field
+from guarantees.field import TOKEN_SECONDS, Field
+from guarantees.setting import Setting
 from guarantees.traffic import SCHEMAS, bodies
 
 Fault = Callable[[Field, float, random.Random], None]
@@ -39,15 +40,14 @@ def broker_killed(field: Field, seconds: float, chance: random.Random) -> None:
 
 def coordinator_gone(field: Field, seconds: float, chance: random.Random) -> None:
     """kill -9 of the group's coordinator."""
-    node = field.admin.describe_consumer_groups([field.name])[field.name].result(10).coordinator.id
-    _without(field, [node], seconds, signal.SIGKILL, "the coordinator gone")
+    _without(field, [field.topics.coordinator()], seconds, signal.SIGKILL, "the coordinator gone")
 
 
 def leaders_moved(field: Field, seconds: float, chance: random.Random) -> None:
     """An orderly stop of a broker moves its leaders; when it is back, they are moved home again."""
     _without(field, [chance.choice(sorted(field.cluster.nodes))], seconds, signal.SIGTERM, "leaders moved")
     with field.fault("leaders moved back", excuses=True):
-        field.patiently(lambda: field.admin.elect_leaders(ElectionType.PREFERRED).result(10) is not None, "no election")
+        field.topics.move_leaders_home()
         time.sleep(1.0)
 
 
@@ -62,7 +62,7 @@ def _without(field: Field, nodes: Sequence[int], seconds: float, signum: signal.
             field.cluster.kill(node, signum)
         time.sleep(seconds)
         field.cluster.restart(*nodes)
-        field.patiently(lambda: all(field.ends(route) is not None for route in field.topics), "leaders missing")
+        field.topics.await_leaders()
 
 
 # -- the network
@@ -209,6 +209,34 @@ def disk_full(field: Field, seconds: float, chance: random.Random) -> None:
         time.sleep(seconds)
 
 
+# -- access
+
+
+def topic_taken(field: Field, seconds: float, chance: random.Random) -> None:
+    """A topic may not be read any more, for a while."""
+    topic = chance.choice(sorted(field.topics.names.values()))
+    with field.fault("access to a topic taken away", excuses=True):
+        field.access.take(topics=[topic])
+        time.sleep(seconds)
+        field.access.give(topics=[topic])
+
+
+def group_taken(field: Field, seconds: float, chance: random.Random) -> None:
+    """The group may not be joined or committed to any more, for a while."""
+    with field.fault("access to the group taken away", excuses=True):
+        field.access.take(groups=[field.name])
+        time.sleep(seconds)
+        field.access.give(groups=[field.name])
+
+
+def tokens_refused(field: Field, seconds: float, chance: random.Random) -> None:
+    """New tokens are refused, or there are none."""
+    with field.fault("tokens refused", excuses=True):
+        field.tokens(**chance.choice(({"lifetime": 4, "scope": "other"}, {"raise": "no token today"})))
+        time.sleep(seconds + 4.0)
+        field.tokens(lifetime=TOKEN_SECONDS)
+
+
 # -- the topics
 
 
@@ -230,7 +258,7 @@ def aborted_transactions(field: Field, seconds: float, chance: random.Random) ->
                 producer.begin_transaction()
                 for number in range(20):
                     value = samples.confluent_frame(field.traffic.schemas["pe"], chance.choice(made))
-                    producer.produce(field.topics["pe"], value, f"good-t{number}".encode())
+                    producer.produce(field.topics.names["pe"], value, f"good-t{number}".encode())
                 producer.flush(10)
                 if chance.random() < 0.5:
                     producer.abort_transaction(20)
@@ -243,25 +271,25 @@ def aborted_transactions(field: Field, seconds: float, chance: random.Random) ->
 def more_partitions(field: Field, seconds: float, chance: random.Random) -> None:
     """Two more for each topic, up to some."""
     with field.fault("topics gain partitions"):
-        for route in field.topics:
-            ends = field.ends(route)
+        for route in field.topics.names:
+            ends = field.topics.ends(route)
             if ends is not None and len(ends) < field.setting.partitions + 8:
-                field.add_partitions(route, len(ends) + 2)
+                field.topics.grow(route, len(ends) + 2)
         time.sleep(seconds)
 
 
 def retention(field: Field, chance: random.Random) -> None:
     """With nobody reading: records that were not delivered yet are taken from some partitions."""
-    committed, taken = field.committed(), 0
+    committed, taken = field.topics.committed(), 0
     with field.fault("retention past the position"):
-        for route, topic in field.topics.items():
-            ends = field.ends(route)
+        for route, topic in field.topics.names.items():
+            ends = field.topics.ends(route)
             assert ends is not None
             for number, end in ends.items():
                 at = committed.get((topic, number), 0)
                 if number % 3 == 0 and end > at + 1:
                     upto = at + chance.randrange(1, end - at)
-                    field.delete_records(route, number, upto)
+                    field.topics.delete_records(route, number, upto)
                     taken += upto - at
     assert taken > 0
     field.gone = taken
@@ -269,33 +297,35 @@ def retention(field: Field, chance: random.Random) -> None:
 
 def await_compaction(field: Field) -> None:
     """Until the brokers have dropped records whose keys came again."""
-    whole = sum(sum((field.ends(route) or {}).values()) for route in field.topics)
+    whole = sum(sum((field.topics.ends(route) or {}).values()) for route in field.topics.names)
     with field.fault("compaction"):
-        field.patiently(lambda: len(field.in_log()) < whole * 0.9, "nothing is compacted", 60)
+        field.topics.patiently(lambda: len(field.topics.in_log()) < whole * 0.9, "nothing is compacted", 60)
 
 
-FAULTS: Final[Mapping[str, Fault]] = {
-    fault.__name__.replace("_", " "): fault
-    for fault in (
-        broker_killed,
-        coordinator_gone,
-        leaders_moved,
-        all_brokers_gone,
-        latency,
-        cut,
-        blackhole,
-        commits_cut,
-        commits_refused,
-        registry_down,
-        registry_failing,
-        registry_unknown_id,
-        handler_slow,
-        handler_raising,
-        handler_naming,
-        handler_hanging,
-        disk_full,
-        aborted_transactions,
-        more_partitions,
-    )
-}
-"""Those of a random schedule, by name."""
+def _named(*faults: Fault) -> dict[str, Fault]:
+    return {fault.__name__.replace("_", " "): fault for fault in faults}
+
+
+BY_PROXY: Final = _named(latency, cut, blackhole, commits_cut, commits_refused)
+BY_ACCESS: Final = _named(topic_taken, group_taken, tokens_refused)
+ALWAYS: Final = _named(
+    broker_killed,
+    coordinator_gone,
+    leaders_moved,
+    all_brokers_gone,
+    registry_down,
+    registry_failing,
+    registry_unknown_id,
+    handler_slow,
+    handler_raising,
+    handler_naming,
+    handler_hanging,
+    disk_full,
+    aborted_transactions,
+    more_partitions,
+)
+
+
+def faults_for(setting: Setting) -> Mapping[str, Fault]:
+    """Those that a random schedule may choose from, by name."""
+    return {**ALWAYS, **(BY_ACCESS if setting.secure else BY_PROXY)}
