@@ -94,14 +94,14 @@ def run(path: Path, status_port: int | None, debug: bool) -> None:
     _start_logging(action, "debug" if debug else action.logs.level)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # what a handler prints is seen when it prints it
-    from datahub_poller.service import Service
+    from datahub_poller.service import Service, leave
 
     try:
         code = Service(action, os.environ, action.status.port if status_port is None else status_port).run()
     except CannotStart as error:
         _tell_not_started(action, str(error))
         code = NOT_STARTED
-    sys.exit(code)
+    leave(code)
 
 
 @cli.command(

@@ -5,13 +5,17 @@ Exit codes: 0 stopped in order, 1 failed while running, 3 could not start.
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from types import FrameType
+from typing import NoReturn
 
 from datahub_poller import __version__, app
 from datahub_poller.config import ActionFile, secrets_of
@@ -26,6 +30,20 @@ WATCH_SECONDS = 0.1
 GRACE = 1.0
 """Seconds past the deadline after which the process ends, whatever still blocks."""
 LOG = logging.getLogger("datahub_poller")
+
+
+def leave(code: int) -> NoReturn:
+    """End the process as Python does, but for taking the interpreter down.
+
+    A worker may be in a call that never returns, or import a module: extensions written in Rust or C++ abort the
+    process when the interpreter goes away under such a thread.
+    """
+    threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001 - waits for threads that are no daemons
+    atexit._run_exitfuncs()  # noqa: SLF001
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 class Service:

@@ -87,6 +87,47 @@ def test_a_call_longer_than_the_deadline_is_abandoned_and_its_events_come_again(
     assert again.stop() == 0
 
 
+HANGING_IN_RUST = """
+import atexit, threading, time
+from pathlib import Path
+from pydantic import BaseModel, field_validator
+
+HERE = Path(__file__).parent
+ENDING = threading.Event()
+
+class Model(BaseModel):
+    number: int
+
+    @field_validator("number")
+    @classmethod
+    def never(cls, number):
+        (HERE / "in-rust").touch()
+        while True:
+            time.sleep(0.001)
+
+def finish():
+    threading.main_thread().join(0.5)
+    (HERE / "thread-has-finished").touch()
+
+def handle(event, context):
+    threading.Thread(target=finish).start()
+    atexit.register((HERE / "exit-function-was-called").touch)
+    Model(number=1)
+"""
+
+
+def test_a_call_that_hangs_in_an_extension_does_not_abort_the_process_when_it_stops(stage):
+    stage.create(1, "pe")
+    (stage.directory / "hanging.py").write_text(HANGING_IN_RUST)
+    poller = stage.start(stage.action({"handler/config/function": "hanging:handle", "shutdown/deadline": "2s"}))
+    stage.send("pe", 0, 1)
+    poller.until((stage.directory / "in-rust").exists, "no call")
+    assert poller.stop() == 0
+    assert "FATAL" not in poller.text()
+    assert (stage.directory / "exit-function-was-called").exists()
+    assert (stage.directory / "thread-has-finished").exists()
+
+
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
 def test_a_second_signal_ends_it_at_once(stage, second):
     poller = in_a_call(stage, deadline="30s")
