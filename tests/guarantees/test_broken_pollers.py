@@ -13,7 +13,7 @@ from guarantees.setting import Setting
 from guarantees.traffic import Mix
 from kafka.cluster import KafkaCluster
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("guarantees")]
+pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("broken-pollers")]
 EVENTS = 1500
 
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, ElectionType, KafkaException, TopicPartition
+from confluent_kafka import Consumer, ElectionType, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from guarantees import gather
@@ -38,7 +38,9 @@ class Topics:
     def _ask_anew(self) -> None:
         client = {"bootstrap.servers": self._bootstrap, "log_level": 0}
         self._admin = AdminClient(client)
-        self._looker = Consumer({**client, "group.id": "looks-only"})
+        # Of the group, but never in it. An AdminClient that asks for a group's offsets is a crash of librdkafka 2.16's
+        # where the coordinator has moved: it calls upon the client's own group, which an AdminClient does not have.
+        self._looker = Consumer({**client, "group.id": self._group, "enable.auto.commit": False})
 
     def close(self) -> None:
         self._looker.close()
@@ -120,9 +122,10 @@ class Topics:
 
     def committed(self) -> dict[tuple[str, int], int]:
         """What the broker says that the group has committed."""
-        asked = [ConsumerGroupTopicPartitions(self._group)]
-        found = self._admin.list_consumer_group_offsets(asked, request_timeout=REQUEST)[self._group].result(5)
-        return {(each.topic, each.partition): each.offset for each in found.topic_partitions}
+        there = self._looker.list_topics(timeout=REQUEST).topics
+        asked = [TopicPartition(name, each) for name in self.names.values() for each in there[name].partitions]
+        found = self._looker.committed(asked, timeout=REQUEST)
+        return {(each.topic, each.partition): each.offset for each in found if each.error is None and each.offset >= 0}
 
     def coordinator(self) -> int:
         """The node that leads the group."""
