@@ -10,7 +10,7 @@ import logging
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from datahub_poller.commits import Commits
 from datahub_poller.dispatch import Dispatch
@@ -31,6 +31,7 @@ QUIET_SECONDS = 1.0
 """How often idle lanes are moved past control records, and the status is published."""
 NEWS_SECONDS = 0.1
 """How soon the status shows a change of state."""
+MADE_ANEW = "topic was deleted and made anew: reading it from its beginning"
 LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -224,41 +225,27 @@ class Poller:
         for tp in partitions:
             log_event(self.logger, logging.INFO, event, topic=tp.topic, partition=tp.partition)
 
-    def gap(self, tp: TopicPartition, low: int, high: int) -> int:
-        """Retention (or a new topic under the old name) has taken what was to be read next."""
+    def gap(self, tp: TopicPartition, low: int, high: int, new_topic: bool = False) -> int:
+        """Retention has taken what was to be read next, or the log is that of a new topic under the old name."""
         lane = self.ledger.lanes.get(tp)
         at = low if lane is None else lane.received
-        if low <= at <= high:
-            # A replica behind the others said so; or a new topic under the old name has grown past the position.
-            log_event(
-                self.logger,
-                logging.WARNING,
-                "position is inside of the log after all: going on there",
-                topic=tp.topic,
-                partition=tp.partition,
-                position=at,
-                low=low,
-                high=high,
-            )
+        where: dict[str, Any] = {"topic": tp.topic, "partition": tp.partition, "position": at, "low": low, "high": high}
+        if low <= at <= high and not new_topic:
+            # A replica behind the others said so; or, where no topic ids are told, a new topic has grown past it.
+            event = "position is inside of the log after all: going on there"
+            log_event(self.logger, logging.WARNING, event, **where)
             return at
-        missing = max(0, low - at)
-        self.ledger.counters["gaps"] += 1
-        self.ledger.counters["records_missing"] += missing
-        log_event(
-            self.logger,
-            logging.ERROR,
-            "records are gone from the log before they were read",
-            topic=tp.topic,
-            partition=tp.partition,
-            position=at,
-            low=low,
-            high=high,
-            missing=missing,
-            on_gap=self.settings.on_gap,
-        )
+        missing = None if new_topic else max(0, low - at)  # nobody can tell what else was in a deleted topic
+        self.ledger.counters["made_anew" if new_topic else "gaps"] += 1
+        self.ledger.counters["records_missing"] += missing or 0
+        unsettled = at - lane.settled if new_topic and lane is not None else None
+        event = MADE_ANEW if new_topic else "records are gone from the log before they were read"
+        where |= {"missing": missing, "unsettled": unsettled, "on_gap": self.settings.on_gap}
+        log_event(self.logger, logging.ERROR, event, **where)
         if self.settings.on_gap == "halt":
-            raise Fatal(f"{tp} cannot be read from {at}: the log holds {low} to {high} (on_gap: halt)")
-        if lane is not None and low >= at:
+            why = "its topic was deleted and made anew: " if new_topic else ""
+            raise Fatal(f"{tp} cannot be read from {at}: {why}the log holds {low} to {high} (on_gap: halt)")
+        if lane is not None and low >= at and not new_topic:
             lane.skip_to(low)
         elif lane is not None:
             self.ledger.close([tp])

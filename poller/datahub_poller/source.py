@@ -33,8 +33,11 @@ class Listener(Protocol):
     def committed(self, stored: Mapping[TopicPartition, int], error: str | None) -> None:
         """A commit was answered: what of it is stored, and the reason why the rest is not and is to be tried again."""
 
-    def gap(self, tp: TopicPartition, low: int, high: int) -> int:
-        """The position is outside of the log, which now holds `low` to `high`. Returns where to go on, or raises."""
+    def gap(self, tp: TopicPartition, low: int, high: int, new_topic: bool = False) -> int:
+        """The position is outside of the log, which now holds `low` to `high`. Returns where to go on, or raises.
+
+        `new_topic`: or it is one of a topic that was deleted; the log is that of another one with its name.
+        """
 
     def trouble(self, reason: str | None) -> None:
         """The source cannot do its work for this reason; `None`: it can again."""

@@ -1,4 +1,4 @@
-"""Where a partition without a committed offset begins, and how a group remembers when it first started.
+"""Where a partition without a committed offset begins; how a group remembers its first start, and what it read.
 
 Pure. `latest` does not mean the end of the log at the moment of an assignment: that would lose what came
 between two of them. It means the group's first start, a time that every commit carries in its metadata.
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Literal, NamedTuple
 
-_MARK = re.compile(r"\bdatahub-poller:start=(\d{1,15})\b")
+_MARK = re.compile(r"\bdatahub-poller:start=(\d{1,15})\b(?: topic=([\w-]{22})(?![\w-]))?")
 
 StartAt = Literal["latest", "earliest"] | datetime
 
@@ -36,9 +36,15 @@ class Since(NamedTuple):
 Beginning = Earliest | Since
 
 
-def mark(start: int) -> str:
-    """The commit metadata that keeps the group's first start, in milliseconds since the epoch."""
-    return f"datahub-poller:start={start}"
+def mark(start: int, topic_id: str | None = None) -> str:
+    """The commit metadata that keeps the group's first start, in ms since the epoch, and which topic was read."""
+    return f"datahub-poller:start={start}" + ("" if topic_id is None else f" topic={topic_id}")
+
+
+def topic_id_in(metadata: str) -> str:
+    """The id of the topic that was read for a commit; empty where it does not tell."""
+    found = _MARK.search(metadata)
+    return "" if found is None or found[2] is None else found[2]
 
 
 def first_start(committed: Iterable[Committed]) -> int | None:

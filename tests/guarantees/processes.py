@@ -83,7 +83,8 @@ class Processes:
         unborn = member.unborn
         member.process.signal(signal.SIGTERM)
         code = member.process.wait(STOP_SECONDS)
-        stopped = code == 0 or (unborn and code == -signal.SIGTERM)
+        no_start = code == COULD_NOT_START and self._broken_since(member.began)
+        stopped = code == 0 or no_start or (unborn and code == -signal.SIGTERM)
         with self._lock:
             if self._now.get(slot) is member:
                 self._gone(slot, "stopped" if stopped else "failed")

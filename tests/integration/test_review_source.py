@@ -102,7 +102,7 @@ def test_a_commit_that_was_waited_for_is_not_taken_for_the_answer_to_the_next_on
     member.commit({one: 0})
     until(lambda: member.settled, member)
     drive(0.5, member)
-    assert [(answer.offsets, answer.error is None) for answer in member.answers] == [({one: 0}, False)]
+    assert [(answer.offsets, answer.error is None) for answer in member.answers] == [({}, False)]
 
 
 class _Bytes(ctypes.Union):

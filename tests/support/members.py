@@ -74,8 +74,8 @@ class Member:
         self._committing = False
         self.answers.append(Answer(dict(offsets), error))
 
-    def gap(self, tp: TopicPartition, low: int, high: int) -> int:
-        self.calls.append(Call("gap", (tp, low, high)))
+    def gap(self, tp: TopicPartition, low: int, high: int, new_topic: bool = False) -> int:
+        self.calls.append(Call("made anew" if new_topic else "gap", (tp, low, high)))
         return low if self._on_gap is None else self._on_gap(tp, low, high)
 
     def trouble(self, reason: str | None) -> None:

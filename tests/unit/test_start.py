@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from datahub_poller.start import Committed, Earliest, Since, beginning, first_start, mark
+from datahub_poller.start import Committed, Earliest, Since, beginning, first_start, mark, topic_id_in
 
 NOW = 1_800_000_000_000
 
@@ -29,6 +29,35 @@ def test_what_is_no_mark_tells_nothing(metadata):
 
 def test_a_mark_beside_the_words_of_others_is_found():
     assert first_start([Committed(5, f"moved by ops; {mark(7)}; 2026")]) == 7
+
+
+TOPIC = "Zm9v-mJhcg_0123456789A"
+
+
+def test_a_mark_tells_the_topic_beside_the_start():
+    for metadata in (mark(NOW, TOPIC), f"moved by ops; {mark(NOW, TOPIC)}; 2026"):
+        assert topic_id_in(metadata) == TOPIC
+        assert first_start([Committed(5, metadata)]) == NOW
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        "",
+        mark(NOW),
+        f"topic={TOPIC}",
+        f"{mark(NOW)} topic=",
+        f"{mark(NOW)} topic={TOPIC[:-1]}",
+        f"{mark(NOW)} topic={TOPIC}A",
+        f"{mark(NOW)} by hand topic={TOPIC}",
+    ],
+)
+def test_a_mark_without_a_whole_id_tells_no_topic(metadata):
+    assert topic_id_in(metadata) == ""
+
+
+def test_a_mark_fits_into_what_a_broker_keeps_beside_an_offset():
+    assert len(mark(10**15 - 1, TOPIC)) < 80  # offset.metadata.max.bytes is 4096 unless somebody wants less
 
 
 def test_no_commit_tells_nothing():

@@ -13,9 +13,10 @@ from confluent_kafka import Consumer
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from datahub_poller.errors import Transient
+from datahub_poller.kafka.topic_ids import TopicIds
 from datahub_poller.model import TopicPartition
 from datahub_poller.source import Start
-from datahub_poller.start import Beginning, Committed, Earliest, StartAt, beginning, first_start
+from datahub_poller.start import Beginning, Committed, Earliest, StartAt, beginning, first_start, topic_id_in
 
 ASK_SECONDS: Final = 5.0
 
@@ -30,6 +31,7 @@ class Beginnings:
         wall_ms: Callable[[], int],
         first_starts: dict[str, int],
         logger: logging.Logger,
+        ids: TopicIds,
     ) -> None:
         self._consumer = consumer
         self._start_at = start_at
@@ -38,6 +40,7 @@ class Beginnings:
         self._logger = logger
         self._first_starts = first_starts
         self._old_group = False
+        self._ids = ids
 
     def of(self, topic: str, tps: Sequence[TopicPartition]) -> dict[TopicPartition, Start]:
         """Where these partitions of one topic begin. Raises KafkaException or Transient where no answer came."""
@@ -50,10 +53,13 @@ class Beginnings:
             if self._old_group and topic not in self._first_starts and not _any_commit(others):
                 self._logger.warning("topic %s is new to the group: it begins by `start`", topic)
         self._old_group = self._old_group or known is not None
-        begin = beginning(self._start_at, known, self._now)
+        # What is new in a topic that was made anew while we ran is new to us, whatever its records' times.
+        begin = Earliest() if topic in self._ids.remade else beginning(self._start_at, known, self._now)
         starts = {tp: Start(offset, offset) for tp in tps if (offset := committed[tp].offset) is not None}
         for tp in new:
             starts[tp] = Start(self._ask(tp, begin), None)
+        for tp in tps:
+            self._ids.began(tp, topic_id_in(committed[tp].metadata))
         self._first_starts.setdefault(topic, self._now if known is None else known)
         return starts
 

@@ -34,6 +34,7 @@ class TokenSource:
         self.failure: str | None = None
         try:
             self._first: Token | None = self._asked(config)
+            self._last: Token = self._first
         except Exception as error:
             raise CannotStart(self._gives_none(error)) from error
 
@@ -49,7 +50,14 @@ class TokenSource:
             log_event(LOG, logging.ERROR, "oauth_cb gives no token", function=self._name, exc_info=error)
             raise
         self.failure = None
+        self._last = given
         return given
+
+    def again(self, _: str) -> Token:
+        """Give a client beside the consumer what the consumer was given last. Raises if that has expired."""
+        if not self._last[1] > self._wall():
+            raise ValueError("the consumer's token has expired")
+        return self._last
 
     def _gives_none(self, error: Exception) -> str:
         return f"{KEY}: {self._name!r} gives no token: {_said(error)}"

@@ -8,17 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from operator import methodcaller
 from typing import Any, Final
 
-from confluent_kafka import (
-    TIMESTAMP_CREATE_TIME,
-    TIMESTAMP_LOG_APPEND_TIME,
-    Consumer,
-    KafkaError,
-    KafkaException,
-    Message,
-)
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from datahub_poller.errors import CannotStart, Fatal, Transient
@@ -27,17 +19,16 @@ from datahub_poller.kafka.client_log import ClientLog
 from datahub_poller.kafka.committing import Committing
 from datahub_poller.kafka.oauth import TokenSource
 from datahub_poller.kafka.reach import CONSUMER_CONFIG, Reach
+from datahub_poller.kafka.records import Records
+from datahub_poller.kafka.topic_ids import TopicIds
 from datahub_poller.kafka.trouble import Trouble
-from datahub_poller.kafka.words import OUT_OF_RANGE, group_refused, topic_refused, why
-from datahub_poller.model import Headers, Record, TopicPartition
+from datahub_poller.kafka.words import OUT_OF_RANGE, group_refused, says_missing, topic_refused, why
+from datahub_poller.model import Record, TopicPartition
 from datahub_poller.observe.logs import log_event
 from datahub_poller.source import Listener, Start
 from datahub_poller.start import StartAt
 
 AGAIN_SECONDS: Final = 2.0
-# Where a name is not UTF-8, confluent-kafka answers and raises at once; an ordinary call may overlook that and crash.
-_HEADERS: Final = methodcaller("headers")
-_TIMESTAMP_TYPES: Final = {TIMESTAMP_CREATE_TIME: "CREATE_TIME", TIMESTAMP_LOG_APPEND_TIME: "LOG_APPEND_TIME"}
 
 
 class KafkaSource:
@@ -59,7 +50,8 @@ class KafkaSource:
             or str(properties.get("group.protocol", "")).lower() == "consumer"
         )
         self._listener: Listener | None = None
-        self._partitions: dict[tuple[str, int], TopicPartition] = {}
+        self._records = Records(logger)
+        self._tp = self._records.tp
         self._starts: dict[TopicPartition, int] = {}
         self._unresolved: set[TopicPartition] = set()
         self._resolve_at = 0.0
@@ -73,13 +65,14 @@ class KafkaSource:
         if isinstance(token := properties.get("oauth_cb"), TokenSource):
             self._trouble.cause = lambda: token.failure
         self._first_starts: dict[str, int] = {}
-        self._committing = Committing(self._first_starts)
+        self._ids = TopicIds(properties, clock, logger)
+        self._committing = Committing(self._group, self._first_starts, self._ids.read)
         config = {**properties, "error_cb": self._trouble.on_error, "on_commit": self._committing.on_commit}
         try:
             self._consumer = Consumer(config, logger=ClientLog(logger, clock, self._trouble.heard))
         except (KafkaException, SystemError, ValueError, TypeError) as error:
             raise CannotStart(f"{CONSUMER_CONFIG}: the Kafka client does not take it: {why(error)}") from error
-        self._beginnings = Beginnings(self._consumer, start_at, wall_ms, self._first_starts, logger)
+        self._beginnings = Beginnings(self._consumer, start_at, wall_ms, self._first_starts, logger, self._ids)
         self.reach = Reach(self._consumer, self._trouble, self.servers, self._group, clock)
 
     # -- the group
@@ -96,7 +89,10 @@ class KafkaSource:
 
     def close(self) -> None:
         """Leave the group and end."""
-        self._consumer.close()
+        try:
+            self._consumer.close()
+        finally:
+            self._ids.close()
 
     def _on_assign(self, _: Consumer, partitions: list[KafkaPartition]) -> None:
         # Where they begin is asked for once `consume` has returned: confluent-kafka aborts the process at the next
@@ -105,6 +101,8 @@ class KafkaSource:
         tps = {self._tp(each.topic, each.partition) for each in partitions}
         self._missing -= {tp.topic for tp in tps}
         self._resolve_at = self._clock()
+        if tps:
+            self._ids.doubt()
         self._trouble.assigned({tp.topic for tp in tps})
         if self._incremental:
             self._consumer.incremental_assign([])
@@ -164,7 +162,7 @@ class KafkaSource:
     def _begin(self) -> None:
         """Read what was assigned, as soon as it is known from where."""
         assert self._listener is not None
-        if not self._unresolved or self._clock() < self._resolve_at:
+        if not self._unresolved or self._clock() < self._resolve_at or self._ids.waiting:
             return
         starts = self._resolve(sorted(self._unresolved))
         if not starts:
@@ -200,7 +198,9 @@ class KafkaSource:
 
         What moves a position waits for the next call: until then the listener has not seen the records of this one.
         """
+        self._ids.look(self._topics)
         self._begin()
+        self._gaps |= dict.fromkeys(self._ids.replaced(self._starts))
         self._close_gaps()
         records: list[Record] = []
         for message in self._consumer.consume(limit, timeout):
@@ -208,40 +208,11 @@ class KafkaSource:
             if error is not None:
                 self._on_message_error(message, error)
             else:
-                records.append(self._record(message))
+                records.append(self._records.of(message))
         if self._trouble.reason is not None and not self._unresolved and not self._gaps:
             held, read = {tp.topic for tp in self._starts}, {record.tp.topic for record in records}
             self._trouble.look_for_recovery(self._consumer, self._topics, held, read)
         return records
-
-    def _record(self, message: Message) -> Record:
-        # The client's stubs allow for messages that were never delivered, and for headers as they are produced.
-        of: Any = message
-        kind, timestamp = of.timestamp()
-        return Record(
-            self._tp(of.topic(), of.partition()),
-            of.offset(),
-            timestamp,
-            _TIMESTAMP_TYPES.get(kind, "NOT_AVAILABLE"),
-            of.key(),
-            of.value(),
-            self._headers(of),
-        )
-
-    def _headers(self, message: Any) -> Headers:
-        try:
-            headers = _HEADERS(message)
-        except (SystemError, UnicodeError):
-            where = {"topic": message.topic(), "partition": message.partition(), "offset": message.offset()}
-            log_event(self._logger, logging.WARNING, "record goes on without its headers: a name is no text", **where)
-            return ()
-        return tuple(headers) if headers else ()
-
-    def _tp(self, topic: str, partition: int) -> TopicPartition:
-        found = self._partitions.get((topic, partition))
-        if found is None:
-            found = self._partitions[topic, partition] = TopicPartition(topic, partition)
-        return found
 
     def set_paused(self, partitions: frozenset[TopicPartition]) -> None:
         """Apply the difference to what is paused now."""
@@ -294,6 +265,7 @@ class KafkaSource:
         if error.code() in OUT_OF_RANGE and topic is not None and partition is not None:
             self._gaps[self._tp(topic, partition)] = None
             self._gaps_at = 0.0
+            self._ids.doubt()
         elif error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART and topic:
             self.wait_for(topic)
         elif error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
@@ -313,13 +285,16 @@ class KafkaSource:
 
     def _close_gaps(self) -> None:
         """Reading a partition that is out of range stands still until it is assigned anew: it cannot be sought."""
-        if not self._gaps or self._clock() < self._gaps_at:
+        if not self._gaps or self._clock() < self._gaps_at or self._ids.waiting:
             return
         self._gaps = {tp: offset for tp, offset in self._gaps.items() if tp in self._starts}
         for tp in sorted(self._gaps):
             try:
                 self._close_gap(tp)
             except (KafkaException, Transient) as error:
+                if self._ids.is_new(tp) and says_missing(error):
+                    del self._gaps[tp]  # the new topic has fewer; it is tried again with the next answer about the id
+                    continue
                 self._gaps_at = self._clock() + AGAIN_SECONDS
                 self._trouble.found(f"{tp} is out of range and could not be moved: {why(error)}")
 
@@ -331,6 +306,11 @@ class KafkaSource:
             ends = self._consumer.get_watermark_offsets(asked, timeout=ASK_SECONDS)
             if ends is None:
                 raise Transient("its ends were not told in time")
-            offset = self._gaps[tp] = self._listener.gap(tp, *ends)
+            if self._ids.is_new(tp):
+                offset = self._listener.gap(tp, *ends, new_topic=True)
+                self._ids.moved(tp)
+            else:
+                offset = self._listener.gap(tp, *ends)
+            self._gaps[tp] = offset
         self._read_from({tp: offset})
         del self._gaps[tp]

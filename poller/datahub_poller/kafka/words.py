@@ -22,6 +22,7 @@ REFUSED: Final = frozenset(
     }
 )
 """Answers that waiting alone does not change: somebody has to act."""
+_MISSING: Final = frozenset({KafkaError._UNKNOWN_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART})  # noqa: SLF001
 
 
 # A broker that does not want our certificate, or wants one and gets none, tells it by one of these alerts of TLS; the
@@ -46,6 +47,12 @@ def settings_about(refusal: str) -> str:
     if _ALERT.search(refusal) is not None:
         return "ssl.certificate.location and ssl.key.location"
     return "sasl.* and ssl.*"
+
+
+def says_missing(error: BaseException) -> bool:
+    """Whether it says that a partition does not exist."""
+    first = error.args[0] if error.args else None
+    return isinstance(first, KafkaError) and first.code() in _MISSING
 
 
 def topic_refused(topic: str, reason: str) -> str:
