@@ -97,11 +97,14 @@ class Processes:
             ended = [slot for slot, member in self._now.items() if member.process.exit_code is not None]
             for slot in ended:
                 member, code = self._now[slot], self._now[slot].process.exit_code
-                expected = (member.unborn and code == -signal.SIGTERM) or (member.doomed and code == KILLED)
-                if not expected and not (code == COULD_NOT_START and self._broken_since(member.began)):
+                # One that is to die while it stops was told to stop, and may have been done before.
+                stopped = (member.unborn and code == -signal.SIGTERM) or (member.doomed and code == 0)
+                killed = member.doomed and code == KILLED
+                no_start = code == COULD_NOT_START and self._broken_since(member.began)
+                if not (stopped or killed or no_start):
                     tail = member.process.text()[-1500:]
                     self.unexpected.append(f"{member.client} ended by itself with {code}: {tail}")
-                self._gone(slot, "killed" if expected else "failed")
+                self._gone(slot, "killed" if killed else "stopped" if stopped else "failed")
             return ended
 
     def _gone(self, slot: str, how: How) -> None:
