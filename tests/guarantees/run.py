@@ -76,6 +76,11 @@ class Total(NamedTuple):
         return f"| {' | '.join(cells)} |\n"
 
     @property
+    def shows_nothing(self) -> bool:
+        """Whether what the promises are about did not happen at all."""
+        return not self.crashes or not self.rebalances
+
+    @property
     def crashes(self) -> int:
         return sum(each.crashes for each in self.rounds)
 
@@ -108,7 +113,7 @@ def main() -> int:
             shutil.rmtree(directory, ignore_errors=True)
     if total is None:
         return 1
-    if not total.crashes or not total.rebalances:
+    if total.shows_nothing:
         print(f"FAILED: {total.crashes} crashes and {total.rebalances} rebalances are too few to show anything")
         return 1
     print(total.row(), end="")
