@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -131,6 +132,9 @@ def _or_not_run(marker: str, what: str) -> Path:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # In the background of a shell it is ignored, and every process that a test starts and interrupts inherits that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "kafka: needs a real Apache Kafka (Java, and Maven once)")
     config.addinivalue_line("markers", "java: needs a Java compiler, and Maven once")
 

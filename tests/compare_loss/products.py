@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import yaml
 
+import datahub_poller
 from compare_loss import acting
 from compare_loss.counting import Outcome, Seen, counted
 from datahub_poller.demo.process import poller_environment
@@ -37,7 +38,7 @@ NEEDED = ("acryl-datahub-actions", "acryl-datahub", "confluent-kafka")
 
 
 def versions() -> dict[str, str]:
-    return {name: version(name) for name in (*NEEDED, "datahub-poller")}
+    return {**{name: version(name) for name in NEEDED}, "datahub-poller": datahub_poller.__version__}
 
 
 class Side:

@@ -79,7 +79,8 @@ class Scene:
             **properties,
         }
         if protocol is KIP_848:
-            del config["session.timeout.ms"], config["heartbeat.interval.ms"]
+            for key in ("session.timeout.ms", "heartbeat.interval.ms"):
+                config.pop(key, None)
         logger = logging.getLogger("test.source")
         source = KafkaSource(config, start, time.monotonic, lambda: int(time.time() * 1000), logger)
         self._open.append(source)

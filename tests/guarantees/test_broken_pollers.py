@@ -28,12 +28,14 @@ def trace_of(cluster, directory, name, environ):
     setting = Setting(total=EVENTS, rate=300, mix=Mix(0.01, 0.01), size=20, members=2)
     with Field(cluster, directory, name, 5, setting) as field:
         field.environ = environ
+        field.plan(sleep=[0.1, 0.2])  # so that there is a backlog to do wrong things with
         field.start_all()
         field.traffic.start()
         field.progress()
         churn.rolling_restart(field, field.chance)
         churn.kill(field, field.chance)
         field.traffic.finish()
+        field.plan()
         try:
             field.drain(5.0)
         except AssertionError as error:

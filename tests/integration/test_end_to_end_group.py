@@ -48,12 +48,12 @@ def shares(*counts_and_pollers):
 
 
 @pytest.mark.parametrize("protocol", [EAGER, COOPERATIVE, KIP_848], ids=["eager", "cooperative", "kip-848"])
-def test_members_share_die_take_over_join_and_leave_and_no_event_is_lost(on_kafka, protocol):
+def test_members_share_die_take_over_join_and_leave_and_no_event_is_lost(on_kafka, protocol, monkeypatch):
     stage = on_kafka
     chance = random.Random(11)
     properties = {**protocol, **QUICK_GROUP}
     if protocol is KIP_848:
-        stage.bed.consumer = {"fetch.wait.max.ms": 100}
+        monkeypatch.setattr(stage.bed, "consumer", {"fetch.wait.max.ms": 100})
         properties = KIP_848
     stage.create(3, "pe", "mcl", "mcl_timeseries")
     stage.plan(sleep=[0.0, 0.05])
