@@ -196,6 +196,13 @@ class Lane:
         for half in (piece.entries[middle:], piece.entries[:middle]):
             part.todo.append(Piece(half, piece.attempts, splitting=True))
 
+    def set_apart(self, piece: Piece, count: int) -> None:
+        """Only the first `count` entries of the next piece stay in it; the others are tried anew after them."""
+        part = self._part_of(piece)
+        if rest := piece.entries[count:]:
+            part.todo.insert(-1, Piece(rest))
+            piece.entries = piece.entries[:count]
+
     def doom(self, piece: Piece, failure: Failure, batch_id: str) -> int:
         """The next piece's entries are given up; returns how many of them for the first time."""
         part = self._part_of(piece)

@@ -103,9 +103,11 @@ class Results:
         self._ledger.counters["events_delivered"] += len(piece.entries) - len(again)
         lane.narrow(piece, again)
         failure = Failure("handler", "BatchItemFailure", f"named by the handler in batch {work.batch_id}")
-        self._failed(lane, piece, work, failure, now)
+        self._failed(lane, piece, work, failure, now, named=len(mine))
 
-    def _failed(self, lane: Lane, piece: Piece, work: Invoke, failure: Failure, now: float) -> None:
+    def _failed(
+        self, lane: Lane, piece: Piece, work: Invoke, failure: Failure, now: float, named: int | None = None
+    ) -> None:
         piece.attempts += 1
         piece.waits = 0
         lane.last_failure = failure
@@ -134,6 +136,8 @@ class Results:
                     "warning", "batch failed, is split", lane, **fields, attempt=piece.attempts, error=str(failure)
                 )
             case GiveUp():
+                if named is not None and named < len(piece.entries):  # strict order: what is behind has not failed
+                    lane.set_apart(piece, 1)
                 self._give_up(lane, piece, work, failure, now)
 
     def _give_up(self, lane: Lane, piece: Piece, work: Invoke, failure: Failure, now: float) -> None:

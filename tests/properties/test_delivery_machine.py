@@ -424,16 +424,18 @@ class Delivery(RuleBasedStateMachine):
                     if tp in held:
                         self.done[tp].add(offset)
             return
+        blamed = frozenset()
         match outcome:
             case Delivered():
                 good, bad = call.places, frozenset()
             case Named(failed=named):
-                bad = named
+                bad = blamed = named
                 if self.settings.policy.order == "strict":
                     bad = frozenset(p for p in call.places if any(p[0] == tp and p[1] >= o for tp, o in named))
                 good = call.places - bad
             case Failed():
                 good, bad = frozenset(), call.places
+                blamed = bad
             case Away():
                 good = bad = frozenset()
         self.delivered |= good
@@ -445,7 +447,8 @@ class Delivery(RuleBasedStateMachine):
                 self.done[tp].add(offset)
         for tp, offset in bad:
             if tp in held:
-                self.failures[tp, offset] += 1
+                # What is tried again only because it stands behind a failed record has not failed.
+                self.failures[tp, offset] += (tp, offset) in blamed
                 self.first_failed.setdefault((tp, offset), self.moment)
         self._attempts_are_bounded(call, held)
 

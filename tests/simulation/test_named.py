@@ -302,6 +302,19 @@ def test_one_commit_is_on_its_way_at_a_time_and_a_late_answer_is_for_the_lease_i
     assert len(commits) < 12
 
 
+@pytest.mark.parametrize("bisect", [True, False])
+@pytest.mark.parametrize("order", ["strict", "failed_only"])
+def test_only_the_named_are_given_up_whatever_stands_behind_them(order, bisect):
+    policy = Policy(attempts=2, backoff=0.1, order=order, bisect=bisect)
+    sim = Simulation({"mcl": 1}, policy=policy, limits=SMALL)
+    sim.desk.handler = naming
+    sim.write(A, "good", "good", "poison", "good", "good", "poison", "poison", "good", "good", "good")
+    sim.run()
+    oracles.dead_letters_are(sim.trace, {A: [2, 5, 6]})
+    assert sim.committed() == {A: 10}
+    oracles.always(sim.trace, sim.due)
+
+
 # -- stopping
 
 
