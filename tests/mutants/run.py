@@ -22,7 +22,7 @@ from typing import Literal, NamedTuple
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 AT_A_TIME = 2
-LIMIT = 120.0
+LIMIT = 300.0
 """Seconds for one mutant. A mutant that hangs the tests is one that they notice."""
 TESTS = (
     "tests/unit/test_lanes.py",
