@@ -132,20 +132,22 @@ def _made_anew(field: Field, chance: random.Random) -> None:
 
 
 def _taken_over(field: Field, chance: random.Random) -> None:
-    """Theirs alone, then one of ours beside them, then ours alone."""
+    """Theirs alone, then one of ours beside them, then ours alone; each has events of its own."""
     with field.fault("DataHub Actions in the group", excuses=True):
         for slot in field.slots:
             field.processes.kill(slot)
         for slot in field.slots[:2]:
             field.start_theirs(slot)
-        field.progress()
+        field.progress(60.0)  # theirs take their time to start
         time.sleep(5.0)
         field.start(field.slots[2])
         time.sleep(4.0)
+        field.more_traffic(1500)
         field.progress()
         for slot in field.slots[:2]:
             field.processes.kill(slot)
             field.start(slot)
+    field.more_traffic(1500)
     churn.kill(field, chance)
 
 
@@ -183,5 +185,5 @@ CELLS: Final = (
     Cell("retention", Setting(rate=1500, total=2500, mix=GOOD), _retention, 27),
     Cell("compacted-topics", Setting(rate=1500, mix=GOOD, topic=COMPACTED), _compaction, 28, crashes=1),
     Cell("topic-made-anew", Setting(rate=1000, total=3800), _made_anew, 29, crashes=1),
-    Cell("taken-over-from-datahub-actions", Setting(rate=250, mix=GOOD), _taken_over, 30, crashes=6),
+    Cell("taken-over-from-datahub-actions", Setting(rate=250, total=2000, mix=GOOD), _taken_over, 30, crashes=6),
 )

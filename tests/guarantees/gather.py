@@ -40,9 +40,10 @@ def digest_of(key: bytes | None, value: bytes | None) -> str:
 
 
 def read_journal(path: Path) -> list[Call]:
-    """Every call in the order of the file, which several processes append to.
+    """Every call in the order in which they began. Several processes append to the file.
 
-    A line that is cut off or damaged by a kill is left out, and so is an end whose beginning is not there.
+    That is not the file's order where a process was frozen between taking the time and writing it down. A line that is
+    cut off or damaged by a kill is left out, and so is an end whose beginning is not there.
     """
     begun: list[dict[str, Any]] = []
     ends: dict[int, dict[str, Any]] = {}
@@ -58,7 +59,8 @@ def read_journal(path: Path) -> list[Call]:
             begun.append(said)
         elif (number := running.pop(call, None)) is not None:
             ends[number] = said
-    return [_call(said, ends.get(number)) for number, said in enumerate(begun)]
+    calls = (_call(said, ends.get(number)) for number, said in enumerate(begun))
+    return sorted(calls, key=lambda call: call.began)
 
 
 def _call(begin: dict[str, Any], end: dict[str, Any] | None) -> Call:

@@ -43,6 +43,20 @@ def test_calls_are_in_the_order_in_which_they_began(tmp_path):
     ]
 
 
+def test_a_call_written_down_late_began_when_it_says(tmp_path):
+    found = journal(
+        tmp_path,
+        begin("b", "y", 1, 2.0, ["t", 0, [3]]),
+        begin("a", "x", 1, 1.0, ["t", 0, [3]]),
+        end("a", "x", 1, 2.5, True),
+        end("b", "y", 1, 2.1, False),
+    )
+    assert [(call.client, call.began, call.ended, len(call.done)) for call in found] == [
+        ("a", 1.0, 2.5, 1),
+        ("b", 2.0, 2.1, 0),
+    ]
+
+
 @pytest.mark.parametrize(
     ("ok", "failed", "done"), [(True, None, {3, 4}), (False, None, set()), (False, [["t", 0, [3]]], {4})]
 )
