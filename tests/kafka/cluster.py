@@ -9,7 +9,8 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+import weakref
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -25,8 +26,10 @@ from kafka.listeners import (
     PLAIN,
     PROXIED,
     SECURE,
+    claimed_ports,
     free_ports,  # noqa: F401 - tests take it from here
     listeners_of,
+    ports_for,
     settings_of,
 )
 from kafka.security import Security
@@ -79,7 +82,9 @@ class KafkaCluster:
         self._directory = directory
         self._heap = heap
         wanted = {**PLAIN, **(BEHIND_PROXY if proxied else {}), **(SECURE if secure else {})}
-        self._listeners = listeners_of(wanted, brokers)
+        claims = claimed_ports(ports_for(wanted, brokers))
+        weakref.finalize(self, _release, claims)
+        self._listeners = listeners_of(wanted, brokers, iter([each.getsockname()[1] for each in claims]))
         self.security = Security(directory / "security") if secure else None
         self._running: dict[int, subprocess.Popen[bytes]] = {}
 
@@ -263,3 +268,8 @@ class KafkaCluster:
             **({} if self.security is None else self.security.settings()),
         }
         return "".join(f"{key}={value}\n" for key, value in settings.items())
+
+
+def _release(claims: Iterable[socket.socket]) -> None:
+    for claim in claims:
+        claim.close()

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import secrets
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from typing import NamedTuple
 
 HOST = "127.0.0.1"
@@ -30,9 +31,13 @@ class Listener(NamedTuple):
     advertised: int
 
 
-def listeners_of(protocols: Mapping[str, str], nodes: int) -> dict[int, dict[str, Listener]]:
+def ports_for(protocols: Mapping[str, str], nodes: int) -> int:
+    """How many ports `listeners_of` takes."""
+    return nodes * (len(protocols) + (PROXIED in protocols))
+
+
+def listeners_of(protocols: Mapping[str, str], nodes: int, ports: Iterator[int]) -> dict[int, dict[str, Listener]]:
     """Each node's listeners by name, on ports of their own; nodes are numbered from 1."""
-    ports = iter(free_ports(nodes * (len(protocols) + (PROXIED in protocols))))
     made: dict[int, dict[str, Listener]] = {}
     for node in range(1, nodes + 1):
         made[node] = {}
@@ -55,11 +60,25 @@ def settings_of(listeners: Mapping[str, Listener]) -> dict[str, object]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports on loopback that nobody holds at the moment, chosen at random so that parallel runs do not meet."""
-    chosen: list[int] = []
-    while len(chosen) < count:
-        port = secrets.choice(PORTS)
+    """Ports on loopback that nobody holds or has claimed at the moment, for use at once."""
+    with ExitStack() as claims:
+        return [each.getsockname()[1] for each in map(claims.enter_context, claimed_ports(count))]
+
+
+def claimed_ports(count: int) -> list[socket.socket]:
+    """So many ports on loopback that nobody else takes by this function until these sockets are closed.
+
+    Kafka has to bind the ports itself, and some have nobody on them for long: a claim is the UDP port of that number.
+    """
+    claims: list[socket.socket] = []
+    while len(claims) < count:
+        claim = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         with socket.socket() as probe:
-            if port not in chosen and probe.connect_ex((HOST, port)) != 0:
-                chosen.append(port)
-    return chosen
+            try:
+                claim.bind((HOST, secrets.choice(PORTS)))
+                probe.bind(claim.getsockname())
+            except OSError:
+                claim.close()
+            else:
+                claims.append(claim)
+    return claims
