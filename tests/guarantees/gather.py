@@ -15,10 +15,11 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final, get_args
 
-from confluent_kafka import Consumer, KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from datahub_poller.deadletter.file import FAILED_EVENTS, UNDECODABLE
+from guarantees.reading import reader, to_the_ends
 from guarantees.trace import Call, Due, Kind, Letter, Life, Ownership
 from support.recorded import Place
 
@@ -139,42 +140,15 @@ def _decoded(text: str | None) -> bytes | None:
 
 def read_due(bootstrap: str, topics: Iterable[str], patience: float = PATIENCE) -> dict[Place, Due]:
     """What the topics' logs hold at the moment, of committed records, that has to be dealt with."""
-    consumer = Consumer(
-        {
-            "bootstrap.servers": bootstrap,
-            "log_level": 0,
-            "group.id": "reads-only",
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "isolation.level": "read_committed",
-            "auto.offset.reset": "error",
-        }
-    )
-    try:
-        return _due(consumer, list(topics), time.monotonic() + patience)
-    finally:
-        consumer.close()
-
-
-def _due(consumer: Consumer, topics: list[str], until: float) -> dict[Place, Due]:
     found: dict[Place, Due] = {}
-    left = {(each.topic, each.partition): each for each in _partitions(consumer, topics, until)}
-    consumer.assign(list(left.values()))
-    while left:
-        if time.monotonic() > until:
-            raise TimeoutError(f"not read to their ends in time: {sorted(left)}")
-        found_now: list[Any] = consumer.consume(10_000, 0.2)  # the stubs allow for messages without a place
-        for message in found_now:
-            error = message.error()
-            if error is None:
-                key, value = message.key(), message.value()
-                if (kind := kind_of(key, value)) is not None:
-                    place = Place(message.topic(), message.partition(), message.offset())
-                    found[place] = Due(kind, digest_of(key, value))
-            elif error.code() == KafkaError._PARTITION_EOF:
-                left.pop((message.topic(), message.partition()), None)
-            elif error.code() == KafkaError._AUTO_OFFSET_RESET:
-                raise KafkaException(error)  # retention took the beginning while it was read: ask again
+    until = time.monotonic() + patience
+    with reader(bootstrap) as consumer:
+        messages: Iterator[Any] = to_the_ends(consumer, _partitions(consumer, list(topics), until), until)
+        for message in messages:
+            key, value = message.key(), message.value()
+            if (kind := kind_of(key, value)) is not None:
+                place = Place(message.topic(), message.partition(), message.offset())
+                found[place] = Due(kind, digest_of(key, value))
     return found
 
 

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka import TopicPartition as KafkaPartition
 from confluent_kafka.admin import AdminClient
 
@@ -30,6 +30,7 @@ from guarantees.group_records import (
     member_client,
     offset_value,
 )
+from guarantees.reading import reader, to_the_ends
 from guarantees.trace import Commit, Ownership
 
 TOPIC: Final = "__consumer_offsets"
@@ -188,36 +189,15 @@ def topic_ids(bootstrap: str, patience: float = REQUEST) -> dict[uuid.UUID, str]
 
 
 def _records(bootstrap: str, group: str, until: float) -> Iterator[Written]:
-    consumer = Consumer(
-        {
-            "bootstrap.servers": bootstrap,
-            "log_level": 0,
-            "group.id": "reads-only",
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "isolation.level": "read_committed",
-            "auto.offset.reset": "error",
-        }
-    )
-    try:
+    with reader(bootstrap) as consumer:
         described = consumer.list_topics(TOPIC, timeout=REQUEST).topics[TOPIC]
         if described.error is not None:
             raise KafkaException(described.error)
         where = KafkaPartition(TOPIC, partition_of(group, len(described.partitions)), 0)
         where.offset = consumer.get_watermark_offsets(where, timeout=REQUEST)[0]
-        consumer.assign([where])
-        while True:
-            messages: list[Any] = consumer.consume(10_000, 0.2)
-            for message in messages:
-                error = message.error()
-                if error is None:
-                    yield Written(message.key(), message.value(), message.timestamp()[1] / 1000)
-                elif error.code() == KafkaError._PARTITION_EOF:
-                    return
-            if time.monotonic() > until:
-                raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
-    finally:
-        consumer.close()
+        messages: Iterator[Any] = to_the_ends(consumer, [where], until)
+        for message in messages:
+            yield Written(message.key(), message.value(), message.timestamp()[1] / 1000)
 
 
 def partition_of(group: str, partitions: int) -> int:

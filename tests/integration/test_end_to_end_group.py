@@ -10,23 +10,10 @@ import pytest
 from confluent_kafka import Consumer
 
 from support.recorded import all_accounted_for, commits_not_ahead, first_hand_outs_in_order
-from support.running import Stage
 from support.traffic import COOPERATIVE, EAGER, KIP_848, QUICK_GROUP, Traffic
 
 pytestmark = pytest.mark.timeout(90)
 FAST_METADATA = {"topic_metadata_refresh_interval_ms": 300}
-
-
-@pytest.fixture
-def stage(bed, tmp_path, unique):
-    with Stage(bed, tmp_path, unique) as stage:
-        yield stage
-
-
-@pytest.fixture
-def on_kafka(kafka, tmp_path, unique):
-    with Stage(kafka, tmp_path, unique) as stage:
-        yield stage
 
 
 def settled(stage, *pollers):

@@ -7,17 +7,10 @@ from pathlib import Path
 import pytest
 
 from support.recorded import Place, all_accounted_for
-from support.running import Stage
 
 pytestmark = pytest.mark.timeout(60)
 THROW = {"options/failure_mode": "THROW"}
 GARBAGE = b"\xff\xfeno event at all"
-
-
-@pytest.fixture
-def stage(bed, tmp_path, unique):
-    with Stage(bed, tmp_path, unique) as stage:
-        yield stage
 
 
 def settled(stage, poller):

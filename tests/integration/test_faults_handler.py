@@ -15,12 +15,6 @@ pytestmark = pytest.mark.timeout(90)
 
 
 @pytest.fixture
-def stage(bed, tmp_path, unique):
-    with Stage(bed, tmp_path, unique) as stage:
-        yield stage
-
-
-@pytest.fixture
 def on_mock(mock_bed, tmp_path, unique):
     with Stage(mock_bed, tmp_path, unique) as stage:
         yield stage

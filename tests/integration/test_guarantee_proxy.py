@@ -57,6 +57,11 @@ def received(connection, count):
     return found
 
 
+def echoed(connection, text):
+    connection.sendall(text)
+    return received(connection, len(text)) == text
+
+
 def nothing_comes(connection):
     connection.settimeout(SHORT)
     with pytest.raises(TimeoutError):
@@ -115,39 +120,33 @@ def test_cut_resets_all_that_is_open_and_nothing_to_come(echo):
     port, proxy = echo
     with connected(port) as one, connected(port) as two:
         for connection in (one, two):
-            connection.sendall(b"hello")
-            assert received(connection, 5) == b"hello"
+            assert echoed(connection, b"hello")
         assert proxy.cut() == 2
         until_reset(one)
         until_reset(two)
     with connected(port) as three:
-        three.sendall(b"hello")
-        assert received(three, 5) == b"hello"
+        assert echoed(three, b"hello")
     assert proxy.stats().cut == 2
 
 
 def test_refuse_resets_new_connections_and_leaves_open_ones(echo):
     port, proxy = echo
     with connected(port) as old:
-        old.sendall(b"hello")
-        assert received(old, 5) == b"hello"
+        assert echoed(old, b"hello")
         proxy.refuse(True)
         with pytest.raises(ConnectionResetError), connected(port) as new:
             received(new, 1)
-        old.sendall(b"still")
-        assert received(old, 5) == b"still"
+        assert echoed(old, b"still")
         proxy.refuse(False)
         with connected(port) as new:
-            new.sendall(b"again")
-            assert received(new, 5) == b"again"
+            assert echoed(new, b"again")
     assert proxy.stats().refused == 1
 
 
 def test_a_blackhole_is_silent_and_gives_back_what_it_held(echo):
     port, proxy = echo
     with connected(port) as old:
-        old.sendall(b"hello")
-        assert received(old, 5) == b"hello"
+        assert echoed(old, b"hello")
         proxy.blackhole(True)
         old.sendall(b"held")
         with connected(port) as new:
@@ -162,8 +161,7 @@ def test_a_blackhole_is_silent_and_gives_back_what_it_held(echo):
 def test_a_blackhole_hides_that_a_side_has_closed(echo):
     port, proxy = echo
     with connected(port) as connection:
-        connection.sendall(b"hello")
-        assert received(connection, 5) == b"hello"
+        assert echoed(connection, b"hello")
         proxy.blackhole(True)
     assert proxy.stats().open == 1
     proxy.blackhole(False)

@@ -19,18 +19,6 @@ pytestmark = pytest.mark.timeout(60)
 LONG_SESSION = {"session_timeout_ms": 40_000, "heartbeat_interval_ms": 500}
 
 
-@pytest.fixture
-def stage(bed, tmp_path, unique):
-    with Stage(bed, tmp_path, unique) as stage:
-        yield stage
-
-
-@pytest.fixture
-def on_kafka(kafka, tmp_path, unique):
-    with Stage(kafka, tmp_path, unique) as stage:
-        yield stage
-
-
 def settled(stage, poller):
     """All that was produced is delivered and committed."""
     poller.until(lambda: stage.drained() and stage.all_committed(), "not drained and committed")
