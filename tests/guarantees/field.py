@@ -227,7 +227,9 @@ class Field:
             slots = {life.client: life.client.rstrip("0123456789") for life in lives}
             ownerships = gather.under_present_clients(ownerships, lives, slots)
         trace = Trace(
-            limits=Limits(setting.size, setting.concurrency, setting.deadline, setting.strict),
+            limits=Limits(
+                setting.size, setting.concurrency, setting.deadline, setting.strict, setting.protocol == "cooperative"
+            ),
             due=self.topics.in_log(),
             calls=gather.read_journal(self.directory / "calls.jsonl"),
             commits=log.commits,

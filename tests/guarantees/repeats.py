@@ -37,7 +37,7 @@ UNANSWERED: Final = 3
 """So many commits back, all that was settled is committed: the last one was perhaps not answered, the one before it
 perhaps a revocation's, of other partitions."""
 
-Cause = Literal["fault", "crash", "failed record", "slow call", "put out"]
+Cause = Literal["fault", "crash", "failed record", "slow call", "put out", "rebalance"]
 
 
 class Lease(NamedTuple):
@@ -101,7 +101,10 @@ def bounded_duplicates(trace: Trace) -> int:
     - an earlier record of the partition that was not settled yet, because a call had failed on it, or because its
       letter was not written yet;
     - a call that lasted longer than a revocation waits for it;
-    - the group, which had put the process out and took it back, or another that went on with the partition.
+    - the group, which had put the process out and took it back, or another that went on with the partition;
+    - a rebalance of a cooperative group. Members go on in it, their commits wait behind their joining, and one of the
+      old generation may be refused, upon which the client gives up all that it holds (librdkafka #4059). It may have it
+      back without a sign in the account, or another has it at once, whereas what is revoked is nobody's in between.
 
     Anything else is a repeat without a cause: a clean stop or a rebalance of healthy members repeats nothing.
     """
@@ -202,7 +205,9 @@ class _Judge:
         if first.client == again.client and self._trace.limits.strict and _failed_before(first, repeat.place):
             return "failed record", ""
         if first.client == again.client:
-            return None, "twice in one lease"
+            refused = self._trace.limits.cooperative and self._accounts.rebalanced(first.began, again.began)
+            kept = repeat.place.offset < self._committed.at(lease.tp, again.began)
+            return ("rebalance", "") if refused and not kept else (None, "twice in one lease")
         first_was_out = self._accounts.was_out(first.client, first.began, first.began)
         if first_was_out or self._accounts.was_out(again.client, lease.since, again.began):
             return "put out", ""
@@ -223,6 +228,13 @@ class _Judge:
             return "slow call"
         if self._accounts.put_out(first.client, first.began, max(first.ended, moved)):
             return "put out"
+        at_once = self._accounts.owner(lease.tp, moved) == lease.client
+        if (
+            self._trace.limits.cooperative
+            and at_once
+            and self._accounts.taken_from_a_member(first.client, lease.tp, moved)
+        ):
+            return "rebalance"
         held = self._lease(first, lease.tp)
         if first.ended <= moved and place.offset > self._first_open(held, moved):
             return "failed record"

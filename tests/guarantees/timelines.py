@@ -123,6 +123,13 @@ class Accounts:
         index = bisect_right(self._times, at)
         return self._owners[index - 1].get(tp) if index else None
 
+    def taken_from_a_member(self, client: str, tp: TopicPartition, at: float) -> bool:
+        """Whether the first account of a time is without what the client had in the one before, and with the client."""
+        index = bisect_left(self._times, at)
+        if not 0 < index < len(self.all):
+            return False
+        return self._owners[index - 1].get(tp) == client and tp not in self.all[index].held.get(client, {tp})
+
     def gained(self, client: str, tp: TopicPartition, at: float) -> float | None:
         """When the client last got what it had not held, up to a time."""
         times = self._gains.get((client, tp), [])
@@ -134,6 +141,11 @@ class Accounts:
         times = self._changes.get(tp, [])
         index = bisect_right(times, after)
         return times[index] if index < len(times) else NEVER
+
+    def rebalanced(self, since: float, until: float) -> bool:
+        """Whether the group was given out anew between."""
+        first, last = (bisect_right(self._times, at) for at in (since, until))
+        return len({each.epoch for each in self.all[max(0, first - 1) : last]}) > 1
 
     def was_out(self, client: str, since: float, until: float) -> bool:
         """Whether the group was without the client at any moment between."""

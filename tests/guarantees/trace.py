@@ -100,6 +100,8 @@ class Limits:
     revoke_wait: float = 10.0
     strict: bool = False
     """Whether `batch.order` is so: what follows a failed record is done again."""
+    cooperative: bool = False
+    """Whether members of a classic group go on with what they hold while the group rebalances."""
 
 
 @dataclass(slots=True)

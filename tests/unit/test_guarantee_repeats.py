@@ -215,3 +215,44 @@ def test_every_time_it_comes_again_counts():
     trace.lives = [trace.lives[0], Life("b", 0.0, 7.0, "killed"), Life("c", 0.0, None, "running")]
     allowed(trace, crash=30)
     assert oracles.duplicates(trace) == (30, 30)
+
+
+# -- cooperative groups
+
+COOPERATIVE = Limits(batch_size=2, concurrency=1, revoke_wait=2.0, cooperative=True)
+
+
+def test_a_cooperative_member_may_give_up_what_it_holds_at_the_end_of_a_rebalance():
+    trace = healthy(limits=COOPERATIVE, calls=[*healthy().calls[:2], call("a", 6.0, 6.1, 10, 20)])
+    trace.ownerships[1:] = [owns(LEASE, 2, a=True, b=False)]
+    allowed(trace, rebalance=10)
+    trace.limits = replace(COOPERATIVE, cooperative=False)
+    refused(trace, "twice in one lease")
+
+
+def test_without_a_rebalance_a_cooperative_member_repeats_nothing():
+    trace = healthy(limits=COOPERATIVE, calls=[*healthy().calls[:2], call("a", 3.0, 3.1, 10, 20)])
+    refused(trace, "twice in one lease")
+
+
+def test_a_rebalance_does_not_bring_back_what_was_committed():
+    trace = healthy(limits=COOPERATIVE, calls=[*healthy().calls[:2], call("a", 6.0, 6.1, 9, 20)])
+    trace.ownerships[1:] = [owns(LEASE, 2, a=True, b=False)]
+    refused(trace, r"1 violations\n  twice in one lease: t-0@9")
+
+
+def test_what_a_cooperative_member_gave_up_may_be_anothers_at_once():
+    allowed(healthy(limits=COOPERATIVE), rebalance=10)
+
+
+def test_what_a_cooperative_member_was_told_to_let_go_is_nobodys_for_a_while_and_does_not_come_again():
+    trace = healthy(limits=COOPERATIVE)
+    trace.ownerships[1:] = [owns(3.0, 2, a=False, b=False), owns(LEASE, 3, a=False, b=True)]
+    refused(trace, "without a cause")
+
+
+def test_a_cooperative_member_that_leaves_repeats_nothing():
+    trace = healthy(limits=COOPERATIVE)
+    trace.ownerships[1:] = [owns(LEASE, 2, b=True)]
+    trace.lives[0] = Life("a", 0.0, 4.9, "stopped")
+    refused(trace, "without a cause")
