@@ -21,7 +21,7 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup demo run test test-unit test-slow check check-format check-lint check-types check-imports \
-        check-dependencies format mutants guarantees compare-loss kafka lock wheel keys clean
+        check-dependencies format mutants guarantees fuzz compare-loss kafka lock wheel keys clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*  ## \(.*\)/\1\t\2/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
@@ -69,6 +69,9 @@ mutants: $(VENV)/.dev  ## break the core in known ways; fail where no test notic
 
 guarantees: $(VENV)/.dev  ## break a group of pollers for MINUTES=5, by SEED, on a real Apache Kafka; judge every promise
 	$(BIN)/python tests/guarantees/run.py $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(ROUND),--round $(ROUND))
+
+fuzz: $(VENV)/.dev  ## throw hostile bytes at the readers for MINUTES=1, by SEED
+	$(BIN)/python tests/fuzz/run.py $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(ROUND),--round $(ROUND))
 
 compare-loss: $(VENV)/.dev  ## what DataHub Actions loses or repeats under the same faults, as a table
 	@$(BIN)/python tests/compare_loss/run.py $(ARGS)

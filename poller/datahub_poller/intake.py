@@ -99,7 +99,8 @@ class Intake:
             case Failure() as failure:
                 return Undecodable(failure)
             case reader if route == PLATFORM_EVENTS:
-                return self._platform_event(record, reader.read(payload))
+                datum = reader.directly(payload, datahub.PLATFORM_EVENT)
+                return self._platform_event(record, reader.read(payload) if datum is None else datum)
             case reader:
                 return self._metadata_change_log(record, reader, payload)
 
@@ -107,7 +108,10 @@ class Intake:
         fields = self._leading_fields
         if fields and not self._filter.leading(reader.lead(payload, fields)):
             return Skipped("filtered")
-        return self._event(record, datahub.METADATA_CHANGE_LOG, datahub.metadata_change_log(reader.read(payload)))
+        event = reader.directly(payload, datahub.CHANGE_LOG)
+        if event is None:
+            event = datahub.metadata_change_log(reader.read(payload))
+        return self._event(record, datahub.METADATA_CHANGE_LOG, event)
 
     def _platform_event(self, record: Record, datum: Mapping[str, Any]) -> Verdict:
         """The name decides before the payload is looked at."""

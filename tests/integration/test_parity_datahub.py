@@ -27,8 +27,9 @@ with warnings.catch_warnings():
     from support import datahub_events as made
 
 from datahub_poller.decode.datahub import metadata_change_log
-from datahub_poller.decode.reader import FetchedSchema, Reader
+from datahub_poller.decode.reader import Reader
 from datahub_poller.decode.schemas import Schemas
+from datahub_poller.decode.writer_schema import FetchedSchema
 from datahub_poller.filters import compile_filters
 from datahub_poller.intake import Intake
 from datahub_poller.model import Event, Record, Skipped, TopicPartition, Undecodable, Verdict

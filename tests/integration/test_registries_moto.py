@@ -8,7 +8,8 @@ import boto3
 import pytest
 
 from datahub_poller.decode.glue import GlueRegistry
-from datahub_poller.decode.reader import FetchedSchema, Reader
+from datahub_poller.decode.reader import Reader
+from datahub_poller.decode.writer_schema import FetchedSchema
 from datahub_poller.demo.samples import schema_text
 from datahub_poller.errors import SchemaNotFound
 from datahub_poller.model import SchemaKey

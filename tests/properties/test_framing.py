@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datahub_poller.decode.framing import Frame, split
-from datahub_poller.decode.reader import FetchedSchema, Reader
+from datahub_poller.decode.reader import Reader
+from datahub_poller.decode.writer_schema import FetchedSchema
 from datahub_poller.demo.samples import PLATFORM_TOPIC, VERSIONED_TOPIC, confluent_frame, glue_frame, schema_text
 from datahub_poller.errors import Poison
 from datahub_poller.model import Event, SchemaKey, Skipped, Undecodable

@@ -10,8 +10,9 @@ from typing import Any
 import fastavro
 
 from datahub_poller.decode.framing import Framing
-from datahub_poller.decode.reader import FetchedSchema, Reader
+from datahub_poller.decode.reader import Reader
 from datahub_poller.decode.schemas import Schemas
+from datahub_poller.decode.writer_schema import FetchedSchema
 from datahub_poller.demo.samples import PLATFORM_TOPIC, TIMESERIES_TOPIC, VERSIONED_TOPIC, schema_text
 from datahub_poller.errors import SchemaNotFound
 from datahub_poller.filters import compile_filters

@@ -8,8 +8,9 @@ import time
 import pytest
 
 from datahub_poller.decode.confluent import ConfluentRegistry
-from datahub_poller.decode.reader import FetchedSchema, Reader
+from datahub_poller.decode.reader import Reader
 from datahub_poller.decode.schemas import Schemas
+from datahub_poller.decode.writer_schema import FetchedSchema
 from datahub_poller.demo.registry import Interference, Reference, RegistryServer
 from datahub_poller.errors import Poison, SchemaNotFound, Transient
 from datahub_poller.model import SchemaKey

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from datahub_poller.decode.glue import GlueRegistry
-from datahub_poller.decode.reader import FetchedSchema
+from datahub_poller.decode.writer_schema import FetchedSchema
 from datahub_poller.demo.registry import Interference, RegistryServer
 from datahub_poller.errors import Poison, SchemaNotFound, Transient
 from datahub_poller.model import SchemaKey

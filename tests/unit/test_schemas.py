@@ -9,8 +9,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from datahub_poller.decode.reader import FetchedSchema, Reader
+from datahub_poller.decode.reader import Reader
 from datahub_poller.decode.schemas import LONGEST_RETRY, Fetch, Schemas
+from datahub_poller.decode.writer_schema import FetchedSchema
 from datahub_poller.errors import Poison, SchemaNotFound, Transient
 from datahub_poller.model import Failure, SchemaKey
 from datahub_poller.workers import Done

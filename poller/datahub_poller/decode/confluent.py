@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
-from datahub_poller.decode.reader import FetchedSchema
+from datahub_poller.decode.writer_schema import FetchedSchema
 from datahub_poller.errors import Poison, SchemaNotFound, Transient
 from datahub_poller.model import SchemaKey
 

@@ -9,11 +9,23 @@ of an aspect become a string. Unlike DataHub Actions it passes unknown enum symb
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Final, Literal
 
 import orjson
 
+from datahub_poller.decode.shapes import (
+    ASPECT,
+    BYTES,
+    HEXADECIMAL,
+    TEXT,
+    TEXTS,
+    WHOLE,
+    Field,
+    RecordShape,
+    Unfit,
+    untagged,
+)
 from datahub_poller.errors import Poison
 
 EventType = Literal["EntityChangeEvent_v1", "RelationshipChangeEvent_v1", "MetadataChangeLogEvent_v1"]
@@ -27,164 +39,76 @@ _TYPES_BY_NAME: Final[Mapping[str, EventType]] = {
 }
 _PLAIN: Final = frozenset({str, int, bool, type(None)})
 
-
-class _Unfit(Exception):
-    """A value that does not fit; `path` grows on the way out."""
-
-    def __init__(self, kind: str, path: str, why: str) -> None:
-        super().__init__(why)
-        self.kind = kind
-        self.path = path
-        self.why = why
-
-
-Shape = Callable[[Any], Any]
-"""Takes a value over into the event, or raises _Unfit."""
-
-
-class Field(NamedTuple):
-    """A field of an event. Where it is null or absent: an error, the default, or nothing."""
-
-    name: str
-    shape: Shape
-    required: bool = False
-    default: Any = None
-
-
-def _wrong(value: Any, wanted: str) -> _Unfit:
-    return _Unfit("wrong_type", "", f"is {type(value).__name__}, not {wanted}")
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    raise _wrong(value, "text")
-
-
-def _whole(value: Any) -> int:
-    if isinstance(value, int):
-        return value
-    raise _wrong(value, "a whole number")
-
-
-def _aspect_text(value: Any) -> str:
-    """JSON in a string, as DataHub has it; whether it is JSON is the handler's business."""
-    if not isinstance(value, bytes):
-        raise _wrong(value, "bytes")
-    try:
-        return value.decode()
-    except UnicodeDecodeError as error:
-        raise _Unfit("aspect_not_utf8", "", f"is not UTF-8: {error.reason} at byte {error.start}") from None
-
-
-def _hexadecimal(value: Any) -> str:
-    return value.hex() if isinstance(value, bytes) else _text(value)
-
-
-def _texts(value: Any) -> dict[str, str]:
-    if not isinstance(value, dict):
-        raise _wrong(value, "a map")
-    for key, each in value.items():
-        if not isinstance(each, str):
-            raise _Unfit("wrong_type", f".{key}", f"is {type(each).__name__}, not text")
-    return value
-
-
-def _untagged(tag: str, shape: Shape) -> Shape:
-    """DataHub also reads an optional value in Avro's own JSON, where the type's name stands around it."""
-
-    def take(value: Any) -> Any:
-        return shape(value[tag] if type(value) is dict and value.keys() == {tag} else value)
-
-    return take
-
-
-def _record(*fields: Field) -> Callable[[Any], dict[str, Any]]:
-    def take(value: Any) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            raise _wrong(value, "an object")
-        taken = {}
-        for name, shape, required, default in fields:
-            found = value.get(name)
-            if found is not None:
-                try:
-                    taken[name] = shape(found)
-                except _Unfit as unfit:
-                    unfit.path = f".{name}{unfit.path}"
-                    raise
-            elif required:
-                raise _Unfit("missing_field", f".{name}", "is missing")
-            elif default is not None:
-                taken[name] = default
-        return taken
-
-    return take
-
-
-_OPTIONAL_TEXT = _untagged("string", _text)
-_OPTIONAL_TEXTS = _untagged("map", _texts)
-_AUDIT_STAMP = _record(
-    Field("time", _whole, required=True),
-    Field("actor", _text, required=True),
+_OPTIONAL_TEXT = untagged("string", TEXT)
+_OPTIONAL_TEXTS = untagged("map", TEXTS)
+_AUDIT_STAMP = RecordShape(
+    Field("time", WHOLE, required=True),
+    Field("actor", TEXT, required=True),
     Field("impersonator", _OPTIONAL_TEXT),
     Field("message", _OPTIONAL_TEXT),
 )
-_AUDIT_HEADER = _record(
-    Field("time", _whole, required=True),
-    Field("server", _text, required=True),
-    Field("instance", _text),
-    Field("appName", _text, required=True),
-    Field("messageId", _hexadecimal, required=True),
-    Field("auditVersion", _whole),
-    Field("fabricUrn", _text),
-    Field("clusterConnectionString", _text),
+_AUDIT_HEADER = RecordShape(
+    Field("time", WHOLE, required=True),
+    Field("server", TEXT, required=True),
+    Field("instance", TEXT),
+    Field("appName", TEXT, required=True),
+    Field("messageId", HEXADECIMAL, required=True),
+    Field("auditVersion", WHOLE),
+    Field("fabricUrn", TEXT),
+    Field("clusterConnectionString", TEXT),
 )
-_GENERIC_ASPECT = _record(
-    Field("value", _aspect_text, required=True),
-    Field("contentType", _text, required=True),
+_GENERIC_ASPECT = RecordShape(
+    Field("value", ASPECT, required=True),
+    Field("contentType", TEXT, required=True),
 )
-_SYSTEM_METADATA = _record(
-    Field("lastObserved", _whole, default=0),
-    Field("runId", _text, default="no-run-id-provided"),
-    Field("lastRunId", _text, default="no-run-id-provided"),
-    Field("pipelineName", _text),
-    Field("registryName", _text),
-    Field("registryVersion", _text),
-    Field("properties", _texts),
-    Field("version", _text),
-    Field("schemaVersion", _whole),
+_SYSTEM_METADATA = RecordShape(
+    Field("lastObserved", WHOLE, default=0),
+    Field("runId", TEXT, default="no-run-id-provided"),
+    Field("lastRunId", TEXT, default="no-run-id-provided"),
+    Field("pipelineName", TEXT),
+    Field("registryName", TEXT),
+    Field("registryVersion", TEXT),
+    Field("properties", TEXTS),
+    Field("version", TEXT),
+    Field("schemaVersion", WHOLE),
     Field("aspectCreated", _AUDIT_STAMP),
     Field("aspectModified", _AUDIT_STAMP),
 )
-_METADATA_CHANGE_LOG = _record(
+CHANGE_LOG: Final = RecordShape(
     Field("auditHeader", _AUDIT_HEADER),
-    Field("entityType", _text, required=True),
-    Field("entityUrn", _text),
+    Field("entityType", TEXT, required=True),
+    Field("entityUrn", TEXT),
     Field("entityKeyAspect", _GENERIC_ASPECT),
-    Field("changeType", _text, required=True),
-    Field("aspectName", _text),
+    Field("changeType", TEXT, required=True),
+    Field("aspectName", TEXT),
     Field("aspect", _GENERIC_ASPECT),
     Field("systemMetadata", _SYSTEM_METADATA),
-    Field("headers", _texts),
+    Field("headers", TEXTS),
     Field("previousAspectValue", _GENERIC_ASPECT),
     Field("previousSystemMetadata", _SYSTEM_METADATA),
     Field("created", _AUDIT_STAMP),
 )
-_ENTITY_CHANGE = _record(
-    Field("entityType", _text, required=True),
-    Field("entityUrn", _text, required=True),
-    Field("category", _text, required=True),
-    Field("operation", _text, required=True),
+"""What a MetadataChangeLog record becomes: its event."""
+PLATFORM_EVENT: Final = RecordShape(
+    Field("name", TEXT, required=True),
+    Field("payload", RecordShape(Field("value", BYTES, required=True)), required=True),
+)
+"""What is looked at of a PlatformEvent record."""
+_ENTITY_CHANGE = RecordShape(
+    Field("entityType", TEXT, required=True),
+    Field("entityUrn", TEXT, required=True),
+    Field("category", TEXT, required=True),
+    Field("operation", TEXT, required=True),
     Field("modifier", _OPTIONAL_TEXT),
     Field("auditStamp", _AUDIT_STAMP, required=True),
-    Field("version", _whole, required=True),
+    Field("version", WHOLE, required=True),
 )
-_RELATIONSHIP_CHANGE = _record(
+_RELATIONSHIP_CHANGE = RecordShape(
     Field("auditHeader", _AUDIT_HEADER),
-    Field("sourceUrn", _text, required=True),
-    Field("destinationUrn", _text, required=True),
-    Field("operation", _text, required=True),
-    Field("relationshipType", _text, required=True),
+    Field("sourceUrn", TEXT, required=True),
+    Field("destinationUrn", TEXT, required=True),
+    Field("operation", TEXT, required=True),
+    Field("relationshipType", TEXT, required=True),
     Field("lifecycleOwner", _OPTIONAL_TEXT),
     Field("via", _OPTIONAL_TEXT),
     Field("properties", _OPTIONAL_TEXTS),
@@ -195,7 +119,7 @@ _RELATIONSHIP_CHANGE = _record(
 
 def metadata_change_log(datum: Mapping[str, Any]) -> dict[str, Any]:
     """The event of a MetadataChangeLog record. Raises Poison: missing_field, wrong_type, aspect_not_utf8."""
-    return _taken(_METADATA_CHANGE_LOG, datum)
+    return _taken(CHANGE_LOG, datum)
 
 
 def platform_event_type(datum: Mapping[str, Any]) -> EventType | None:
@@ -225,10 +149,10 @@ def platform_event(event_type: EventType, datum: Mapping[str, Any]) -> dict[str,
     return event
 
 
-def _taken(shape: Callable[[Any], dict[str, Any]], value: Any) -> dict[str, Any]:
+def _taken(shape: RecordShape, value: Any) -> dict[str, Any]:
     try:
         return shape(value)
-    except _Unfit as unfit:
+    except Unfit as unfit:
         raise Poison(unfit.kind, f"{unfit.path.lstrip('.')} {unfit.why}".lstrip()) from None
 
 

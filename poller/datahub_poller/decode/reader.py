@@ -1,188 +1,114 @@
 """Reads Avro bytes by the schema they were written with, into plain dicts.
 
-Knows schemas and fastavro; knows neither registries nor what DataHub puts into a record. Every schema that
-could make reading unbounded is refused before it reads anything, so that no bytes can hurt the process.
+By a reader generated for the schema; by fastavro's where the generator cannot. Knows neither registries nor what
+DataHub puts into a record. Whatever the bytes are, they cost no more than their size allows for.
 """
 
 from __future__ import annotations
 
 import io
-import json
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+import struct
+from typing import Any, Final
 
 import fastavro
 
+from datahub_poller.decode.codegen import BeyondError, Read, leading_reader_of, reader_of
+from datahub_poller.decode.directly import direct_reader_of
+from datahub_poller.decode.shapes import RecordShape
+from datahub_poller.decode.wire import Refused
+from datahub_poller.decode.writer_schema import FetchedSchema, WriterSchema, writer_schema
 from datahub_poller.errors import Poison
 
-SCHEMA_LIMIT: Final = 5 * 1024 * 1024
-"""Characters of a schema and its references together."""
-
-DEPTH_LIMIT: Final = 64
-"""How deep a schema may nest, counted in JSON values."""
-
-_NAMED_TYPES: Final = frozenset({"record", "error", "fixed", "enum"})
-
-
-class FetchedSchema(NamedTuple):
-    """A schema as a registry has it: its JSON text, and the texts that it refers to, referenced first."""
-
-    text: str
-    references: tuple[str, ...] = ()
+ITEMS_LIMIT: Final = 1_000_000
+"""How many items all arrays and maps of a record may have together: each takes much more memory than bytes."""
 
 
 class Reader:
     """Reads the records of one writer schema. Bytes it cannot read raise Poison, whatever they are."""
 
-    __slots__ = ("_leads", "_named", "_parsed", "_schema")
+    __slots__ = ("_direct", "_leads", "_read", "_schema", "generated")
 
     def __init__(self, fetched: FetchedSchema) -> None:
         """Raises Poison "unusable_schema"."""
+        self._schema = writer_schema(fetched)
+        self._leads: dict[frozenset[str], Read] = {}
+        self._direct: dict[RecordShape, Read | None] = {}
         try:
-            self._named = _parse_references(fetched)
-            self._schema = _load(fetched.text)
-            self._parsed = _parse(self._schema, self._named)
-            _Bounds(self._parsed["__named_schemas"]).least(self._parsed)
-        except Poison:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever a parser makes of a strange schema
-            raise _unusable(f"{type(error).__name__}: {error}") from None
-        self._leads: dict[frozenset[str], Any] = {}
+            self._read = reader_of(self._schema.record, self._schema.named)
+            self.generated = True
+        except BeyondError as error:
+            if self._schema.recursive:  # fastavro's compiled reader would crash the process on hostile bytes
+                raise Poison("unusable_schema", f"the writer schema contains itself, and {error}") from None
+            self._read = _general(self._schema)
+            self.generated = False
 
     def read(self, payload: bytes) -> dict[str, Any]:
         """The whole record. Raises Poison: not_avro, left_over_bytes."""
-        source = io.BytesIO(payload)
-        datum = _read(source, self._parsed)
-        left = len(payload) - source.tell()
-        if left:
-            raise Poison("left_over_bytes", f"{left} of {len(payload)} bytes are left over after the record")
+        datum, end = _taken(self._read, payload)
+        if end < len(payload):
+            raise Poison(
+                "left_over_bytes", f"{len(payload) - end} of {len(payload)} bytes are left over after the record"
+            )
         return datum
 
     def lead(self, payload: bytes, wanted: frozenset[str]) -> dict[str, Any]:
-        """The record's fields up to the last of `wanted`; what comes after is not looked at. Raises Poison."""
-        prefix = self._leads.get(wanted)
-        if prefix is None:
-            prefix = self._leads[wanted] = self._prefix(wanted)
-        return _read(io.BytesIO(payload), prefix)
+        """The record's `wanted` fields; what comes after the last of them is not looked at. Raises Poison."""
+        read = self._leads.get(wanted)
+        if read is None:
+            read = self._leads[wanted] = self._leading(wanted)
+        return _taken(read, payload)[0]
 
-    def _prefix(self, wanted: frozenset[str]) -> Any:
-        """The schema cut after the last wanted field: what stands before it reads the same."""
-        fields = self._schema["fields"]
-        last = max((place for place, field in enumerate(fields, 1) if field["name"] in wanted), default=0)
-        return _parse({**self._schema, "fields": fields[:last]}, self._named)
+    def directly(self, payload: bytes, shape: RecordShape) -> dict[str, Any] | None:
+        """What `shape` makes of the record, read in one go.
+
+        None where that cannot be: `read` and the shape then give the same more slowly, or say what is wrong.
+        """
+        if shape not in self._direct:
+            self._direct[shape] = self._directly(shape)
+        read = self._direct[shape]
+        if read is None:
+            return None
+        try:
+            event, end, _ = read(payload, 0, ITEMS_LIMIT, 0)
+        except Exception:  # noqa: BLE001 - hostile bytes raise nearly everything
+            return None
+        return event if end == len(payload) else None
+
+    def _directly(self, shape: RecordShape) -> Read | None:
+        try:
+            return direct_reader_of(self._schema.record, shape, self._schema.named)
+        except BeyondError:
+            return None
+
+    def _leading(self, wanted: frozenset[str]) -> Read:
+        try:
+            return leading_reader_of(self._schema.record, wanted, self._schema.named)
+        except BeyondError:
+            return self._read
 
 
-def _read(source: io.BytesIO, schema: Any) -> dict[str, Any]:
+def _taken(read: Read, payload: bytes) -> tuple[dict[str, Any], int]:
     try:
-        datum: Any = fastavro.schemaless_reader(source, schema, None)
+        datum, end, _ = read(payload, 0, ITEMS_LIMIT, 0)
+    except (IndexError, struct.error):
+        raise _not_avro("they end too soon") from None
+    except Refused as error:
+        raise _not_avro(str(error)) from None
     except Exception as error:  # noqa: BLE001 - hostile bytes raise nearly everything
-        raise Poison("not_avro", f"the bytes are not what their schema says: {type(error).__name__}: {error}") from None
-    return datum  # type: ignore[no-any-return]  # a dict: the schema is a record's
+        raise _not_avro(f"{type(error).__name__}: {error}") from None
+    if end > len(payload):
+        raise _not_avro("they end too soon")
+    return datum, end
 
 
-def _unusable(why: str) -> Poison:
-    return Poison("unusable_schema", f"the writer schema cannot be used: {why}")
+def _not_avro(why: str) -> Poison:
+    return Poison("not_avro", f"the bytes are not what their schema says: {why}")
 
 
-def _load(text: str) -> dict[str, Any]:
-    schema = json.loads(text, object_hook=_without_logical_type)
-    _check_depth(schema)
-    if not isinstance(schema, dict) or schema.get("type") != "record" or "fields" not in schema:
-        raise _unusable("it is not an Avro record")
-    return schema
+def _general(schema: WriterSchema) -> Read:
+    def read(payload: bytes, start: int, items: int, _: int) -> tuple[Any, int, int]:
+        source = io.BytesIO(payload)
+        source.seek(start)
+        return fastavro.schemaless_reader(source, schema.record, None), source.tell(), items
 
-
-def _parse(schema: dict[str, Any], named: Mapping[str, Any]) -> Any:
-    return fastavro.parse_schema(schema, named_schemas=dict(named))
-
-
-def _without_logical_type(node: dict[str, Any]) -> dict[str, Any]:
-    """Times and decimals stay the numbers and bytes that they are on the wire: events are plain JSON."""
-    node.pop("logicalType", None)
-    return node
-
-
-def _parse_references(fetched: FetchedSchema) -> dict[str, Any]:
-    if len(fetched.text) + sum(map(len, fetched.references)) > SCHEMA_LIMIT:
-        raise _unusable(f"it is longer than {SCHEMA_LIMIT} characters")
-    named: dict[str, Any] = {}
-    for text in fetched.references:
-        schema = json.loads(text, object_hook=_without_logical_type)
-        _check_depth(schema)
-        fastavro.parse_schema(schema, named_schemas=named)
-    return named
-
-
-def _check_depth(schema: Any) -> None:
-    """Without recursion: compiled parsers recurse on a schema and crash the process where it is too deep."""
-    level: Sequence[Any] = [schema]
-    for _ in range(DEPTH_LIMIT):
-        level = [inner for node in level for inner in _inner(node)]
-        if not level:
-            return
-    raise _unusable(f"it nests deeper than {DEPTH_LIMIT} values")
-
-
-def _inner(node: Any) -> Sequence[Any]:
-    match node:
-        case dict():
-            return list(node.values())
-        case list():
-            return node
-        case _:
-            return ()
-
-
-class _Bounds:
-    """Refuses what lets few bytes cost without bound.
-
-    A type that contains itself would crash the compiled reader, and items that take no bytes can be any number.
-    """
-
-    def __init__(self, named: Mapping[str, Any]) -> None:
-        self._named = named
-        self._known: dict[str, bool | None] = {}  # None: being looked at
-
-    def least(self, node: Any) -> bool:
-        """True if every value of this part of a parsed schema takes at least one byte. Raises Poison."""
-        if isinstance(node, list):
-            for branch in node:
-                self.least(branch)
-            return True  # the branch's number
-        if isinstance(node, str):
-            definition = self._named.get(node)
-            return node != "null" if definition is None else self._of_name(node, definition)
-        if node["type"] in _NAMED_TYPES:
-            return self._of_name(node["name"], node)
-        return self._of_nameless(node)
-
-    def _of_nameless(self, node: Mapping[str, Any]) -> bool:
-        match node["type"]:
-            case "array":
-                if not self.least(node["items"]):
-                    raise _unusable("it has an array whose items take no bytes")
-                return True
-            case "map":
-                self.least(node["values"])
-                return True
-            case inner:
-                return self.least(inner)
-
-    def _of_name(self, name: str, node: Mapping[str, Any]) -> bool:
-        if name not in self._known:
-            self._known[name] = None
-            self._known[name] = self._of_definition(node)
-        known = self._known[name]
-        if known is None:
-            raise _unusable(f"{name} contains itself")
-        return known
-
-    def _of_definition(self, node: Mapping[str, Any]) -> bool:
-        match node["type"]:
-            case "fixed":
-                return bool(node["size"])
-            case "enum":
-                return True
-            case _:
-                sizes = [self.least(field["type"]) for field in node["fields"]]
-                return any(sizes)
+    return read

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
-from datahub_poller.decode.reader import FetchedSchema, Reader
+from datahub_poller.decode.reader import Reader
+from datahub_poller.decode.writer_schema import FetchedSchema
 from datahub_poller.errors import Poison, SchemaNotFound, Transient
 from datahub_poller.model import Failure, SchemaKey, Waiting
 

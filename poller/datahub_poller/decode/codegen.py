@@ -1,0 +1,324 @@
+"""Python that reads the values of one Avro schema, straight line by line.
+
+What a general reader decides for every value anew is decided once here: a schema, as fastavro parses it, becomes
+source, and that a function.
+Pure. Knows nothing of DataHub and registries. Of a schema's own words only numbers and quoted names get into source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any, Final
+
+from datahub_poller.decode.wire import DOUBLE, FLOAT, NAMES, Choices
+
+Node = Any
+"""A part of a parsed schema: a name, a map, or a list of them."""
+
+Read = Callable[[bytes, int, int, int], tuple[Any, int, int]]
+"""Takes bytes, a position, how many items of arrays and maps may come, and how deep the value stands.
+
+Returns the value, the position behind it, and how many items may still come. Raises whatever, for bytes that are not
+what the schema says; what is cut short in its last value is told by the position alone: it is behind the end.
+"""
+
+INLINE_LIMIT: Final = 200
+"""How many types a record may have that is written out where it is used; a larger one has a function of its own."""
+BLOCK_LIMIT: Final = 12
+"""How many blocks stand inside each other before a function of its own begins: Python allows for 20 loops."""
+LINE_LIMIT: Final = 20_000
+DEPTH_LIMIT: Final = 64
+"""How deep values of a type that contains itself may nest."""
+_ONE_BYTE_BRANCHES: Final = 64
+_RECORDS: Final = frozenset({"record", "error"})
+
+
+class BeyondError(Exception):
+    """The schema is beyond the generator: a general reader has to read it."""
+
+
+def reader_of(node: Node, named: Mapping[str, Node], logical: Mapping[str, Any] | None = None) -> Read:
+    """Reads a value of this type. `logical` are fastavro's readers of logical types, if they are wanted."""
+    source = Source(named, logical)
+    return source.compiled(source.function(node, skip=False))
+
+
+def leading_reader_of(record: Node, wanted: Collection[str], named: Mapping[str, Node]) -> Read:
+    """Reads a record's fields up to the last of those wanted, and keeps these alone. It looks at nothing behind it."""
+    source = Source(named)
+    return source.compiled(source.leading(record, wanted))
+
+
+class Source:
+    """Python's source as it grows. The lines for a value move `p` on; skipped, it goes into no variable."""
+
+    def __init__(self, named: Mapping[str, Node], logical: Mapping[str, Any] | None = None) -> None:
+        self._named = named
+        self._logical = logical or {}
+        self._lines: list[str] = []
+        self._constants: dict[str, Any] = dict(NAMES)
+        self._functions: dict[tuple[str | int, bool], str] = {}
+        self._waiting: list[tuple[Node, str, bool]] = []
+        self._sizes: dict[str, float] = {}
+        self._count = 0
+
+    def compiled(self, name: str) -> Read:
+        """Write out what is still waiting, and make it Python's."""
+        while self._waiting:
+            node, function, skip = self._waiting.pop()
+            self._define(function)
+            target = None if skip else "v"
+            self._whole(node, target, 1)
+            self.line(1, f"return {target}, p, k")
+        code = compile("\n".join(self._lines), "<reader of an Avro schema>", "exec")
+        exec(code, self._constants)  # noqa: S102 - what it is here for; schemas get in as numbers and quoted names
+        found: Read = self._constants[name]
+        return found
+
+    def function(self, node: Node, *, skip: bool) -> str:
+        """The name of a function for this type; it is written later."""
+        key = (node["name"] if _is_named(node) else id(node)), skip
+        if key not in self._functions:
+            self._functions[key] = self.new("read")
+            self._waiting.append((node, self._functions[key], skip))
+        return self._functions[key]
+
+    def begun(self) -> str:
+        """The name of a function whose lines come next."""
+        name = self.new("read")
+        self._define(name)
+        return name
+
+    def leading(self, record: Node, wanted: Collection[str]) -> str:
+        """The name of a function for the first fields of a record."""
+        name = self.begun()
+        fields = record["fields"]
+        last = max((place for place, field in enumerate(fields, 1) if field["name"] in wanted), default=0)
+        kept = {}
+        for field in fields[:last]:
+            target = kept[field["name"]] = self.new("v") if field["name"] in wanted else None
+            self.value(field["type"], target, 1)
+        shown = ", ".join(f"{name!r}: {target}" for name, target in kept.items() if target is not None)
+        self.line(1, f"return {{{shown}}}, p, k")
+        return name
+
+    # -- lines
+
+    def line(self, indent: int, text: str) -> None:
+        """One more line."""
+        if len(self._lines) >= LINE_LIMIT:
+            raise BeyondError(f"its reader would have more than {LINE_LIMIT} lines")
+        self._lines.append("    " * indent + text)
+
+    def _define(self, name: str) -> None:
+        self.line(0, f"def {name}(b, p, k, d):")
+        self.line(1, f"if d > {DEPTH_LIMIT}:")
+        self.line(2, "raise Refused('it nests too deep')")
+
+    def new(self, prefix: str) -> str:
+        """A name that nothing has."""
+        self._count += 1
+        return f"{prefix}{self._count}"
+
+    def _constant(self, prefix: str, value: Any) -> str:
+        name = self.new(prefix)
+        self._constants[name] = value
+        return name
+
+    # -- values
+
+    def value(self, node: Node, target: str | None, indent: int) -> None:
+        """Lines for a value, or a call of a function for it where it is large, or contains itself, or stands deep."""
+        node = self.resolved(node)
+        deep = indent > BLOCK_LIMIT and not isinstance(node, str)
+        if deep or (_is_named(node) and self._size(node) > INLINE_LIMIT):
+            name = self.function(node, skip=target is None)
+            self.line(indent, f"{target or '_'}, p, k = {name}(b, p, k, d + 1)")
+        else:
+            self._whole(node, target, indent)
+
+    def resolved(self, node: Node) -> Node:
+        """What a name stands for."""
+        return self._named.get(node, node) if isinstance(node, str) else node
+
+    def _whole(self, node: Node, target: str | None, indent: int) -> None:
+        if isinstance(node, list):
+            self._union(node, target, indent)
+            return
+        kind = node if isinstance(node, str) else node["type"]
+        match kind:
+            case "record" | "error":
+                self._record(node, target, indent)
+            case "array":
+                self._array(node, target, indent)
+            case "map":
+                self._map(node, target, indent)
+            case "enum":
+                self._enum(node, target, indent)
+            case "fixed":
+                self._fixed(node["size"], target, indent)
+            case str():
+                self._primitive(kind, target, indent)
+            case _:
+                raise BeyondError(f"it has a type that is {type(kind).__name__}")
+        if target is not None and isinstance(node, dict) and "logicalType" in node:
+            convert = self._logical.get(f"{kind}-{node['logicalType']}")
+            if convert is not None:
+                called = f"{self._constant('f', convert)}({target}, {self._constant('c', node)}, None)"
+                self.line(indent, f"{target} = {called}")
+
+    def _primitive(self, kind: str, target: str | None, indent: int) -> None:
+        match kind:
+            case "null":
+                if target is not None:
+                    self.line(indent, f"{target} = None")
+            case "boolean":
+                self.line(indent, f"{target or '_'} = BOOLEAN[b[p]]")
+                self.line(indent, "p += 1")
+            case "int" | "long":
+                self._whole_number(target, indent)
+            case "float":
+                self._packed(FLOAT.size, "unpack_float", target, indent)
+            case "double":
+                self._packed(DOUBLE.size, "unpack_double", target, indent)
+            case "bytes":
+                self._sized(target, "b[p:q]", indent)
+            case "string":
+                self._sized(target, "b[p:q].decode()", indent)
+            case _:
+                raise BeyondError(f"it has the type {kind}")
+
+    def _whole_number(self, target: str | None, indent: int) -> None:
+        self.line(indent, "n = b[p]")
+        self.line(indent, "if n > 127:")
+        self.line(indent + 1, "n, p = varint(b, p)")
+        self.line(indent, "else:")
+        self.line(indent + 1, "p += 1")
+        if target is not None:
+            self.line(indent, f"{target} = (n >> 1) ^ -(n & 1)")
+
+    def _packed(self, size: int, unpack: str, target: str | None, indent: int) -> None:
+        if target is not None:
+            self.line(indent, f"{target} = {unpack}(b, p)[0]")
+        self.line(indent, f"p += {size:d}")
+
+    def _fixed(self, size: int, target: str | None, indent: int) -> None:
+        if target is not None:
+            self.line(indent, f"{target} = b[p:p + {size:d}]")
+        self.line(indent, f"p += {size:d}")
+
+    def _sized(self, target: str | None, taken: str, indent: int) -> None:
+        """Most lengths take two bytes at most."""
+        self.line(indent, "n = b[p]")
+        self.line(indent, "p += 1")
+        self.line(indent, "if n > 127:")
+        self.line(indent + 1, "m = b[p]")
+        self.line(indent + 1, "if m > 127:")
+        self.line(indent + 2, "n, p = varint(b, p - 1)")
+        self.line(indent + 1, "else:")
+        self.line(indent + 2, "n += (m << 7) - 128")
+        self.line(indent + 2, "p += 1")
+        self.line(indent, "if n & 1:")
+        self.line(indent + 1, "raise Refused('a length is negative')")
+        if target is None:
+            self.line(indent, "p += n >> 1")
+        else:
+            self.line(indent, "q = p + (n >> 1)")
+            self.line(indent, f"{target} = {taken}")
+            self.line(indent, "p = q")
+
+    def _enum(self, node: Node, target: str | None, indent: int) -> None:
+        values = {2 * place: symbol for place, symbol in enumerate(node["symbols"])}
+        symbols = self._constant("e", Choices(f"the enum {node['name']}", values))
+        self.line(indent, "n = b[p]")
+        self.line(indent, "p += 1")
+        if len(node["symbols"]) > _ONE_BYTE_BRANCHES:
+            self.line(indent, "if n > 127:")
+            self.line(indent + 1, "n, p = varint(b, p - 1)")
+        self.line(indent, f"{target or '_'} = {symbols}[n]")
+
+    def _union(self, branches: list[Node], target: str | None, indent: int) -> None:
+        for branch, within in self.branches(branches, indent):
+            before = len(self._lines)
+            self.value(branch, target, within)
+            if len(self._lines) == before:
+                self.line(within, "pass")
+
+    def branches(self, branches: list[Node], indent: int) -> Iterator[tuple[Node, int]]:
+        """Lines that choose a union's branch: each, and where its lines go, which come before the next is asked for."""
+        self.line(indent, "n = b[p]")
+        self.line(indent, "p += 1")
+        if len(branches) > _ONE_BYTE_BRANCHES:
+            self.line(indent, "if n > 127:")
+            self.line(indent + 1, "n, p = varint(b, p - 1)")
+        for place, branch in enumerate(branches):
+            self.line(indent, f"{'elif' if place else 'if'} n == {2 * place}:")
+            yield branch, indent + 1
+        self.line(indent, "else:" if branches else "if True:")
+        self.line(indent + 1, "raise Refused('a union has no such branch')")
+
+    def _record(self, node: Node, target: str | None, indent: int) -> None:
+        read = {}
+        for field in node["fields"]:
+            read[field["name"]] = None if target is None else self.new("v")
+            self.value(field["type"], read[field["name"]], indent)
+        if target is not None:
+            shown = ", ".join(f"{name!r}: {value}" for name, value in read.items())
+            self.line(indent, f"{target} = {{{shown}}}")
+
+    # -- blocks of items
+
+    def _array(self, node: Node, target: str | None, indent: int) -> None:
+        found, item = (None, None) if target is None else (self.new("a"), self.new("v"))
+        if found is not None:
+            self.line(indent, f"{found} = []")
+        within = self._blocks(indent)
+        self.value(node["items"], item, within)
+        if found is not None:
+            self.line(within, f"{found}.append({item})")
+            self.line(indent, f"{target} = {found}")
+
+    def _map(self, node: Node, target: str | None, indent: int) -> None:
+        found, key, value = (None,) * 3 if target is None else (self.new("a"), self.new("v"), self.new("v"))
+        if found is not None:
+            self.line(indent, f"{found} = {{}}")
+        within = self._blocks(indent)
+        self._primitive("string", key, within)
+        self.value(node["values"], value, within)
+        if found is not None:
+            self.line(within, f"{found}[{key}] = {value}")
+            self.line(indent, f"{target} = {found}")
+
+    def _blocks(self, indent: int) -> int:
+        """Lines for blocks of items, up to the empty one; returns where the lines for an item go."""
+        self.line(indent, "while True:")
+        self.line(indent + 1, "n = b[p]")
+        self.line(indent + 1, "if n == 0:")
+        self.line(indent + 2, "p += 1")
+        self.line(indent + 2, "break")
+        self.line(indent + 1, "n, p = items(b, p)")
+        self.line(indent + 1, "k -= n")
+        self.line(indent + 1, "if k < 0:")
+        self.line(indent + 2, "raise Refused('it has too many items')")
+        self.line(indent + 1, "for _ in range(n):")
+        return indent + 2
+
+    # -- what is large
+
+    def _size(self, node: Node) -> float:
+        """How many types it has, written out; infinite where one contains itself."""
+        node = self.resolved(node)
+        if isinstance(node, list):
+            return 1 + sum(map(self._size, node))
+        if isinstance(node, str) or node["type"] not in {*_RECORDS, "array", "map"}:
+            return 1
+        if node["type"] not in _RECORDS:
+            return 1 + self._size(node["items" if node["type"] == "array" else "values"])
+        if node["name"] not in self._sizes:
+            self._sizes[node["name"]] = float("inf")
+            self._sizes[node["name"]] = 1 + sum(self._size(field["type"]) for field in node["fields"])
+        return self._sizes[node["name"]]
+
+
+def _is_named(node: Node) -> bool:
+    return isinstance(node, dict) and node["type"] in _RECORDS
