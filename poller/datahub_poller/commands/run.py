@@ -1,0 +1,76 @@
+"""`run`: consume and call the handler, until stopped."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from datahub_poller.commands.shared import ACTION_FILE, NOT_STARTED, load, start_logging, verbatim
+from datahub_poller.errors import CannotStart
+
+if TYPE_CHECKING:
+    from datahub_poller.config import ActionFile
+
+
+@click.command(
+    short_help="Consume and call the handler, until stopped.",
+    epilog=verbatim("""
+Ends in order on SIGTERM or Ctrl-C, within `shutdown.deadline`; a second signal
+ends it at once. What it does is logged to standard error; what it is waiting
+for, `datahub-poller status` tells.
+
+Exit codes: 0 stopped, 1 failed while running (also when failure_mode: THROW
+halts it), 2 wrong use or configuration, 3 could not start.
+
+Examples:
+  datahub-poller run -c action.yaml
+  datahub-poller run -c action.yaml --status-port 8471 --debug
+"""),
+)
+@ACTION_FILE
+@click.option(
+    "--status-port",
+    metavar="PORT",
+    type=click.IntRange(0, 65535),
+    help="Use this instead of `status.port`; 0 takes any free one.",
+)
+@click.option("--debug", is_flag=True, help="Log everything, instead of `logs.level`.")
+def run(path: Path, status_port: int | None, debug: bool) -> None:
+    """Consume the action's topics and call its handler, until stopped."""
+    action = load(path)
+    if not action.enabled:
+        click.echo(f"datahub-poller: {path}: enabled is false: there is nothing to run", err=True)
+        return
+    start_logging(action, "debug" if debug else action.logs.level)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # what a handler prints is seen when it prints it
+    from datahub_poller.service import Service, leave
+
+    try:
+        code = Service(action, os.environ, action.status.port if status_port is None else status_port).run()
+    except CannotStart as error:
+        _tell_not_started(action, str(error))
+        code = NOT_STARTED
+    leave(code)
+
+
+def _tell_not_started(action: ActionFile, reason: str) -> None:
+    """Once: as a line of the log for machines, or as a sentence for people."""
+    from datahub_poller.config import secrets_of
+    from datahub_poller.observe.logs import log_event
+    from datahub_poller.observe.scrub import Scrubber
+
+    first, _, stack = reason.partition("\n")
+    if action.logs.format == "json":
+        logger = logging.getLogger("datahub_poller")
+        log_event(logger, logging.ERROR, "could not start", reason=first, details=stack or None)
+        return
+    more = " (`datahub-poller check` shows the stack)" if stack else ""
+    message = Scrubber(secrets_of(action, os.environ)).text(f"could not start: {first}{more}")
+    click.echo(f"datahub-poller: {message}", err=True)
