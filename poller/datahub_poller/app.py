@@ -181,6 +181,8 @@ def poller(action: ActionFile, parts: Outside, consumer: KafkaSource, board: Boa
     )
 
     def publish(poller: Poller, now: float) -> None:
+        if schemas.read_slowly:
+            ledger.counters["schemas_read_by_fastavro"] = schemas.read_slowly
         board.publish(report.snapshot(poller, action.name, intake.waiting(), now))
 
     return Poller(

@@ -24,12 +24,17 @@ from datahub_poller.model import (
     Record,
     SchemaKey,
     Skipped,
+    TopicPartition,
     Undecodable,
     Verdict,
     Waiting,
 )
 
 PLATFORM_EVENTS: Final = "pe"
+_CONFLUENT_HEADER: Final = 5
+_GLUE: Final = b"\x03"
+_GLUE_HEADER: Final = 18
+_FILTERED: Final = Skipped("filtered")
 
 EVENT_TYPES_OF: Final[Mapping[str, tuple[datahub.EventType, ...]]] = {
     "mcl": (datahub.METADATA_CHANGE_LOG,),
@@ -58,6 +63,9 @@ class Intake:
         self._cluster_id = cluster_id
         self._inflated_limit = inflated_limit
         self._leading_fields = filter.leading_fields
+        # Readers by the bytes before an uncompressed payload, of those that were here when one was taken apart.
+        self._known: dict[bytes, Reader] = {}
+        self._id_prefixes: dict[TopicPartition, str] = {}
         self._possible = {topic for topic, route in routes.items() if any(map(filter.admits, EVENT_TYPES_OF[route]))}
 
     def read(self, record: Record, now: float) -> Verdict:
@@ -69,7 +77,7 @@ class Intake:
         if record.value is None:
             return Skipped("tombstone")
         if topic not in self._possible:
-            return Skipped("filtered")
+            return _FILTERED
         try:
             return self._read(record, record.value, route, now)
         except Poison as poison:
@@ -92,54 +100,68 @@ class Intake:
         return self._schemas.waiting()
 
     def _read(self, record: Record, value: bytes, route: str, now: float) -> Verdict:
+        header = value[: _GLUE_HEADER if value[:1] == _GLUE else _CONFLUENT_HEADER]
+        known = None if record.headers else self._known.get(header)
+        if known is not None:
+            return self._decoded(record, route, known, value, len(header))
         key, payload = split(value, self._framing, self._inflated_limit)
         match self._schemas.get(key, now):
             case None:
                 return Awaiting(key)
             case Failure() as failure:
                 return Undecodable(failure)
-            case reader if route == PLATFORM_EVENTS:
-                datum = reader.directly(payload, datahub.PLATFORM_EVENT)
-                return self._platform_event(record, reader.read(payload) if datum is None else datum)
             case reader:
-                return self._metadata_change_log(record, reader, payload)
+                if not record.headers and payload == value[len(header) :]:
+                    self._known[header] = reader
+                return self._decoded(record, route, reader, payload, 0)
 
-    def _metadata_change_log(self, record: Record, reader: Reader, payload: bytes) -> Verdict:
+    def _decoded(self, record: Record, route: str, reader: Reader, source: bytes, start: int) -> Verdict:
+        if route == PLATFORM_EVENTS:
+            return self._platform_event(record, reader, source, start)
+        return self._metadata_change_log(record, reader, source, start)
+
+    def _metadata_change_log(self, record: Record, reader: Reader, source: bytes, start: int) -> Verdict:
         fields = self._leading_fields
-        if fields and not self._filter.leading(reader.lead(payload, fields)):
-            return Skipped("filtered")
-        event = reader.directly(payload, datahub.CHANGE_LOG)
+        if fields and not self._filter.leading(reader.lead(source, fields, start)):
+            return _FILTERED
+        event = reader.directly(source, datahub.CHANGE_LOG, start)
         if event is None:
-            event = datahub.metadata_change_log(reader.read(payload))
+            event = datahub.metadata_change_log(reader.read(source, start))
         return self._event(record, datahub.METADATA_CHANGE_LOG, event)
 
-    def _platform_event(self, record: Record, datum: Mapping[str, Any]) -> Verdict:
+    def _platform_event(self, record: Record, reader: Reader, source: bytes, start: int) -> Verdict:
         """The name decides before the payload is looked at."""
+        datum: Mapping[str, Any] | None = reader.directly(source, datahub.PLATFORM_EVENT, start)
+        if datum is None:
+            datum = reader.read(source, start)
         event_type = datahub.platform_event_type(datum)
         if event_type is None:
             return Skipped("not_routed")
         if not self._filter.admits(event_type):
-            return Skipped("filtered")
+            return _FILTERED
         return self._event(record, event_type, datahub.platform_event(event_type, datum))
 
     def _event(self, record: Record, event_type: datahub.EventType, event: dict[str, Any]) -> Verdict:
         envelope: Envelope = {"event_type": event_type, "event": event}
         if not self._filter.passes(envelope):
-            return Skipped("filtered")
+            return _FILTERED
         envelope["meta"] = {"kafka": self._coordinates(record)}
         return Event(envelope)
 
     def _coordinates(self, record: Record) -> dict[str, Any]:
-        (topic, partition), offset = record.tp, record.offset
+        tp, offset, timestamp, timestamp_type, key, _, headers = record
+        prefix = self._id_prefixes.get(tp)
+        if prefix is None:
+            prefix = self._id_prefixes[tp] = f"{self._cluster_id}/{tp.topic}/{tp.partition}/"
         return {
-            "topic": topic,
-            "partition": partition,
+            "topic": tp.topic,
+            "partition": tp.partition,
             "offset": offset,
-            "timestamp": record.timestamp,
-            "timestamp_type": record.timestamp_type,
-            "key": readable(record.key),
-            "headers": [[name, readable(value)] for name, value in record.headers],
-            "id": f"{self._cluster_id}/{topic}/{partition}/{offset}",
+            "timestamp": timestamp,
+            "timestamp_type": timestamp_type,
+            "key": readable(key),
+            "headers": [[name, readable(value)] for name, value in headers] if headers else [],
+            "id": prefix + str(offset),
         }
 
 

@@ -6,13 +6,13 @@ else is a fault of our own and ends the run.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from datahub_poller.deadletter.letter import Letter
 from datahub_poller.deadletter.sink import Sink
 from datahub_poller.errors import HandlerFailed, Transient
-from datahub_poller.invoke.base import Invocation, Invoker, Partial
+from datahub_poller.invoke.base import Invocation, Invoker, Partial, Place
 from datahub_poller.model import Envelope, Event, Failure, Record, Verdict
 from datahub_poller.parts import Entry
 from datahub_poller.works import Away, Delivered, Failed, Invoke, Named, Outcome, WriteLetters
@@ -36,10 +36,16 @@ class Jobs:
 
     def invocation(self, work: Invoke) -> Callable[[], Outcome]:
         """One call of the handler with the events of all shares."""
-        events = [self._envelope(entry, work.again) for share in work.shares for entry in share.piece.entries]
+        entries = [entry for share in work.shares for entry in share.piece.entries]
+        events = [self._envelope(entry, work.again) for entry in entries]
+
+        def places() -> Iterator[Place]:
+            return ((entry.record.tp.topic, entry.record.tp.partition, entry.offset) for entry in entries)
 
         def run() -> Outcome:
-            invocation = Invocation(self.action, work.batch_id, work.attempt, events, self.clock() + self.timeout)
+            invocation = Invocation(
+                self.action, work.batch_id, work.attempt, events, self.clock() + self.timeout, places
+            )
             try:
                 outcome = self.invoker.invoke(invocation)
             except HandlerFailed as error:
@@ -76,9 +82,9 @@ class Jobs:
         return run
 
     def _envelope(self, entry: Entry, again: bool) -> Envelope:
-        verdict = self.read(entry.record) if again else entry.verdict
-        if not isinstance(verdict, Event):
-            verdict = entry.verdict
+        verdict: Verdict = entry.verdict
+        if again and isinstance(anew := self.read(entry.record), Event):
+            verdict = anew
         assert isinstance(verdict, Event)
         return verdict.envelope
 

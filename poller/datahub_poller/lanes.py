@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
+from operator import attrgetter
 
 from datahub_poller.model import Awaiting, Event, Failure, Record, Skipped, TopicPartition, Undecodable, Verdict
 from datahub_poller.parts import Doomed, Entry, Lease, Part, Piece, parcels
 
 LONGEST_LETTER_RUN = 100
+_SIZE = attrgetter("size")
 
 
 class Lane:
@@ -30,6 +32,8 @@ class Lane:
         self.blocked = False
         self.draining = False
         self.bytes = 0
+        # How many events the queue begins with, and their bytes; None where they have to be counted anew.
+        self._front: tuple[int, int] | None = (0, 0)
         self.awaiting = 0
         self.undecodable = 0
         self.last_failure: Failure | None = None
@@ -75,12 +79,15 @@ class Lane:
             return
         self.received = record.offset + 1
         if isinstance(verdict, Skipped):
-            self.skip_to(self.received)
+            self._settle_behind(self.received)
             return
         entry = Entry(record, verdict, now)
+        if self._front is not None and isinstance(verdict, Event) and self._front[0] == len(self.pending):
+            self._front = self._front[0] + 1, self._front[1] + entry.size
         self.pending.append(entry)
         self.bytes += entry.size
-        self._count(verdict, 1)
+        if not isinstance(verdict, Event):
+            self._count(verdict, 1)
 
     def skip_to(self, offset: int) -> None:
         """There is nothing to hand out up to `offset`: it settles with what comes before it."""
@@ -96,7 +103,7 @@ class Lane:
 
     def reread(self, read: Callable[[Record], Verdict], kind: type[Awaiting | Undecodable] = Awaiting) -> bool:
         """Read again what waited for a schema, or what was undecodable; whether anything changed."""
-        before, self.pending = self.pending, deque()
+        before, self.pending, self._front = self.pending, deque(), None
         changed = False
         for entry in before:
             if not isinstance(entry.verdict, kind):
@@ -128,6 +135,13 @@ class Lane:
 
     def ready(self, count: int, size: int) -> tuple[int, int]:
         """How many events from the head on fit into `count` and `size` bytes, and their bytes. One always fits."""
+        if self._front is None:
+            self._front = self._ready(len(self.pending), self.bytes)
+        if self._front[0] <= count and self._front[1] <= size:
+            return self._front
+        return self._ready(count, size)
+
+    def _ready(self, count: int, size: int) -> tuple[int, int]:
         taken = held = 0
         for entry in self.pending:
             if taken == count or not isinstance(entry.verdict, Event) or (taken and held + entry.size > size):
@@ -138,9 +152,16 @@ class Lane:
 
     def take(self, count: int, successes: int) -> Piece:
         """The first `count` events become the part in work, as one piece."""
-        piece = Piece([self.pending.popleft() for _ in range(count)])
+        piece = Piece(self._popped(count))
         self.part = Part(deque(piece.entries), [piece], count, successes)
         return piece
+
+    def _popped(self, count: int) -> list[Entry]:
+        """The first `count` events."""
+        entries = [self.pending.popleft() for _ in range(count)]
+        if self._front is not None:
+            self._front = self._front[0] - count, self._front[1] - sum(map(_SIZE, entries))
+        return entries
 
     def take_undecodable(self, room: int, successes: int) -> int:
         """Undecodable records at the head become a part that has letters only.
@@ -156,6 +177,7 @@ class Lane:
             first += not entry.given_up
             entry.given_up = True
             self.pending.popleft()
+            self._front = None
             self._count(entry.verdict, -1)
             self.last_failure = entry.verdict.failure
             doomed.append(Doomed(entry, entry.verdict.failure, 0, None))
@@ -178,6 +200,11 @@ class Lane:
         part = self._part_of(piece)
         part.todo.pop()
         part.succeeded += len(piece.entries)
+        if len(part.entries) == len(piece.entries) and not part.todo and not part.doomed:  # nearly always
+            self.settled = max(self.settled, piece.entries[-1].end)
+            self.bytes -= sum(map(_SIZE, piece.entries))
+            self.part = None
+            return
         self._finish(piece.entries)
 
     def narrow(self, piece: Piece, again: Collection[int]) -> None:
@@ -246,7 +273,7 @@ class Lane:
         """More events for the part, taken from those behind it."""
         assert self.part is not None
         more, held = self.ready(max(0, count), max(0, size))
-        added = [self.pending.popleft() for _ in range(more)] if held <= size else []
+        added = self._popped(more) if held <= size else []
         self.part.entries += added
         return added
 

@@ -54,6 +54,7 @@ class Ledger:
         self.counters: Counter[str] = Counter()
         self._paused: frozenset[TopicPartition] = frozenset()
         self._usual: float = FIRST_GUESS
+        self._ahead = settings.limits.size * (settings.concurrency + 1)
 
     # -- partitions come and go
 
@@ -87,7 +88,8 @@ class Ledger:
         if lane is None:
             return
         lane.offer(record, verdict, now)
-        self._usual = max(record.size, FADING * self._usual, 1.0)
+        size, faded = record.size, FADING * self._usual
+        self._usual = size if size > faded else max(1.0, faded)
         self._decoded(verdict)
 
     def reread(self) -> None:
@@ -216,7 +218,13 @@ class Ledger:
         return lane.bytes + self.settings.overhead * lane.records
 
     def room(self, most: int) -> int:
-        """How many records may be read at once, `most` at most: for any one lane they are not to be too many."""
+        """How many records may be read at once, `most` at most: for any one lane they are not to be too many.
+
+        And only one where all calls are on their way and the next ones could be made of what is here: what is decoded
+        sooner than it is needed costs memory, and time when it has left the processor's caches.
+        """
+        if self.slots <= 0 and sum(len(lane.pending) for lane in self.lanes.values()) >= self._ahead:
+            return 1
         half = self.settings.buffer // 2
         left = half - self.held_bytes()
         if left <= 0:

@@ -134,12 +134,13 @@ class Poller:
         """One turn."""
         now = self.clock()
         self.beat(now)
-        records = self.source.poll(self.ledger.room(self.settings.poll_records), self._patience(now))
+        room = self.ledger.room(self.settings.poll_records)
+        records = self.source.poll(room, self._patience(now))
         now = self.clock()
         for record in records:
             self.ledger.offer(record, self.intake.read(record, now), now)
         busy = bool(self.ledger.flights) or self.intake.fetching()
-        self._collect(BUSY_WAIT if busy and not records else 0.0)
+        self._collect(BUSY_WAIT if busy and (room == 1 or not records) else 0.0)
         now = self.clock()
         self.intake.tick(now)
         for work in self.dispatch.next_works(now):

@@ -54,7 +54,10 @@ class Record(NamedTuple):
 
 
 class SchemaKey(NamedTuple):
-    """A writer schema's name on the wire: Confluent's integer (0 is a real one) or Glue's version UUID."""
+    """A writer schema's name on the wire: Confluent's integer (0 is a real one) or GUID, or Glue's version UUID.
+
+    GUIDs and UUIDs are texts in small letters, as uuid.UUID writes them.
+    """
 
     registry: Literal["confluent", "glue"]
     id: int | str
@@ -91,7 +94,7 @@ class Failure:
 # What reading a record gives. Reading is decoding and filtering; it never blocks.
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: there is one for every event, and that costs as much as the rest of it
 class Event:
     """The record is an event that the filters let through."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from datahub_poller.batching import Limits
-from datahub_poller.model import Record, Skipped, TopicPartition
+from datahub_poller.model import Event, Record, Skipped, TopicPartition
 from datahub_poller.works import Delivered
 from support.simulation import Answer, Simulation, away
 
@@ -33,3 +33,19 @@ def test_records_of_no_size_are_read_many_at_a_time():
     for offset in range(50_000):
         ledger.offer(Record(STUCK, offset, -1, "NOT_AVAILABLE", None, None, ()), Skipped("tombstone"), 0.0)
     assert ledger.room(500) == 500
+
+
+def test_no_more_is_read_ahead_than_the_next_calls_take():
+    """While a call runs and a batch more is here, reading waits: what is decoded too early only takes memory."""
+    sim = Simulation({"t": 2}, limits=Limits(size=10, window=0.0))
+    ledger = sim.ledger
+    ledger.open(STUCK, 0, None, 0.0)
+    for offset in range(30):
+        ledger.offer(Record(STUCK, offset, -1, "NOT_AVAILABLE", b"k", b"good", ()), Event({}), 0.0)
+    assert ledger.room(500) > 1, "a call can start"
+    (work,) = sim.poller.dispatch.next_works(1.0)
+    assert ledger.room(500) == 1, "20 are here, and the call takes 10"
+    ledger.lanes[STUCK].pending.popleft()
+    assert ledger.room(500) > 1
+    ledger.land(work.flight)
+    assert ledger.room(500) > 1

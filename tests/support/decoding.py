@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from datahub_poller.workers import Done
 
 ROUTES = {VERSIONED_TOPIC: "mcl", TIMESERIES_TOPIC: "mcl_timeseries", PLATFORM_TOPIC: "pe"}
 CHANGE_LOG_ID, PLATFORM_ID = 2, 4
+CHANGE_LOG_GUID = "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"
 CHANGE_LOG_UUID, PLATFORM_UUID = "b7b4a7f0-9c96-4e4a-a687-fb5de9ef0c63", "770e6f6c-2c5d-4e0c-9d41-4a2b3c4d5e6f"
 STAMP = {"time": 1_772_000_000_000, "actor": "urn:li:corpuser:ana"}
 ENTITY_CHANGE = {
@@ -76,11 +78,12 @@ class Shelf:
 
 
 def own_schemas() -> dict[SchemaKey, str]:
-    """The project's two schemas, under both registries' names."""
+    """The project's two schemas, under every name that a registry has for them."""
     change_log, platform = schema_text("MetadataChangeLog"), schema_text("PlatformEvent")
     return {
         SchemaKey("confluent", CHANGE_LOG_ID): change_log,
         SchemaKey("confluent", PLATFORM_ID): platform,
+        SchemaKey("confluent", CHANGE_LOG_GUID): change_log,
         SchemaKey("glue", CHANGE_LOG_UUID): change_log,
         SchemaKey("glue", PLATFORM_UUID): platform,
     }
@@ -110,6 +113,11 @@ def record(
 ) -> Record:
     """A record of partition 3."""
     return Record(TopicPartition(topic, 3), offset, 1_772_000_000_123, "create", key, value, headers)
+
+
+def guid_name(guid: str) -> bytes:
+    """A schema's GUID as Confluent writes it, before a value or in a header: magic byte 1 and the GUID's bytes."""
+    return b"\x01" + uuid.UUID(guid).bytes
 
 
 def avro(text: str, datum: Any) -> bytes:

@@ -38,7 +38,12 @@ def invoker(workshop):
 
 def invocation(count=3, attempt=1, seconds=60.0):
     events = [envelope(offset) for offset in range(count)]
-    return Invocation("tag-sync", "b1", attempt, events, time.monotonic() + seconds)
+    return Invocation("tag-sync", "b1", attempt, events, time.monotonic() + seconds, lambda: places_of(count))
+
+
+def places_of(count, partition=0, first=0):
+    kafka = [envelope(first + number, partition=partition)["meta"]["kafka"] for number in range(count)]
+    return [(each["topic"], each["partition"], each["offset"]) for each in kafka]
 
 
 def failure(invoker, given=None):
@@ -200,7 +205,8 @@ def test_calls_run_side_by_side_and_do_not_mix(invoker):
 
     def call(number):
         events = [envelope(offset, partition=number) for offset in range(number, number + 3)]
-        return made.invoke(Invocation("a", f"b{number}", 1, events, time.monotonic() + 60))
+        places = places_of(3, number, number)
+        return made.invoke(Invocation("a", f"b{number}", 1, events, time.monotonic() + 60, lambda: places))
 
     with ThreadPoolExecutor(4) as pool:
         outcomes = list(pool.map(call, range(4)))

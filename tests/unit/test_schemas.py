@@ -364,3 +364,13 @@ class NeverFoundMachine(RuleBasedStateMachine):
 
 
 TestNeverFoundMachine = NeverFoundMachine.TestCase
+
+
+def test_a_schema_beyond_the_generator_is_counted():
+    bench = Bench()
+    fields = ",".join(f'{{"name": "f{number}", "type": "long"}}' for number in range(5_000))
+    wide = Reader(FetchedSchema(f'{{"type": "record", "name": "R", "fields": [{fields}]}}'))
+    for key, reader in ((GOOD, READER), (LOST, wide)):
+        bench.get(key)
+        bench.schemas.arrived(Done(Fetch(key, control=False), reader, None), bench.now)
+    assert bench.schemas.read_slowly == 1

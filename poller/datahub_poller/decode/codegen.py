@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Final
 
-from datahub_poller.decode.wire import DOUBLE, FLOAT, NAMES, Choices
+from datahub_poller.decode.lines import ONE_BYTE_CHOICES, BeyondError, Lines, shown
+from datahub_poller.decode.wire import Choices
 
 Node = Any
 """A part of a parsed schema: a name, a map, or a list of them."""
@@ -26,15 +27,7 @@ INLINE_LIMIT: Final = 200
 """How many types a record may have that is written out where it is used; a larger one has a function of its own."""
 BLOCK_LIMIT: Final = 12
 """How many blocks stand inside each other before a function of its own begins: Python allows for 20 loops."""
-LINE_LIMIT: Final = 20_000
-DEPTH_LIMIT: Final = 64
-"""How deep values of a type that contains itself may nest."""
-_ONE_BYTE_BRANCHES: Final = 64
 _RECORDS: Final = frozenset({"record", "error"})
-
-
-class BeyondError(Exception):
-    """The schema is beyond the generator: a general reader has to read it."""
 
 
 def reader_of(node: Node, named: Mapping[str, Node], logical: Mapping[str, Any] | None = None) -> Read:
@@ -49,30 +42,28 @@ def leading_reader_of(record: Node, wanted: Collection[str], named: Mapping[str,
     return source.compiled(source.leading(record, wanted))
 
 
-class Source:
-    """Python's source as it grows. The lines for a value move `p` on; skipped, it goes into no variable."""
+class Source(Lines):
+    """The source of a reader: its lines, by the types of a schema."""
 
     def __init__(self, named: Mapping[str, Node], logical: Mapping[str, Any] | None = None) -> None:
+        super().__init__()
         self._named = named
         self._logical = logical or {}
-        self._lines: list[str] = []
-        self._constants: dict[str, Any] = dict(NAMES)
         self._functions: dict[tuple[str | int, bool], str] = {}
         self._waiting: list[tuple[Node, str, bool]] = []
         self._sizes: dict[str, float] = {}
-        self._count = 0
 
     def compiled(self, name: str) -> Read:
         """Write out what is still waiting, and make it Python's."""
         while self._waiting:
             node, function, skip = self._waiting.pop()
-            self._define(function)
+            self.define(function)
             target = None if skip else "v"
             self._whole(node, target, 1)
-            self.line(1, f"return {target}, p, k")
-        code = compile("\n".join(self._lines), "<reader of an Avro schema>", "exec")
-        exec(code, self._constants)  # noqa: S102 - what it is here for; schemas get in as numbers and quoted names
-        found: Read = self._constants[name]
+            self.returned(str(target))
+        code = compile("\n".join(self.lines), "<reader of an Avro schema>", "exec")
+        exec(code, self.constants)  # noqa: S102 - what it is here for; schemas get in as numbers and quoted names
+        found: Read = self.constants[name]
         return found
 
     def function(self, node: Node, *, skip: bool) -> str:
@@ -86,7 +77,7 @@ class Source:
     def begun(self) -> str:
         """The name of a function whose lines come next."""
         name = self.new("read")
-        self._define(name)
+        self.define(name)
         return name
 
     def leading(self, record: Node, wanted: Collection[str]) -> str:
@@ -96,33 +87,11 @@ class Source:
         last = max((place for place, field in enumerate(fields, 1) if field["name"] in wanted), default=0)
         kept = {}
         for field in fields[:last]:
-            target = kept[field["name"]] = self.new("v") if field["name"] in wanted else None
+            target = self.new("v") if field["name"] in wanted else None
             self.value(field["type"], target, 1)
-        shown = ", ".join(f"{name!r}: {target}" for name, target in kept.items() if target is not None)
-        self.line(1, f"return {{{shown}}}, p, k")
-        return name
-
-    # -- lines
-
-    def line(self, indent: int, text: str) -> None:
-        """One more line."""
-        if len(self._lines) >= LINE_LIMIT:
-            raise BeyondError(f"its reader would have more than {LINE_LIMIT} lines")
-        self._lines.append("    " * indent + text)
-
-    def _define(self, name: str) -> None:
-        self.line(0, f"def {name}(b, p, k, d):")
-        self.line(1, f"if d > {DEPTH_LIMIT}:")
-        self.line(2, "raise Refused('it nests too deep')")
-
-    def new(self, prefix: str) -> str:
-        """A name that nothing has."""
-        self._count += 1
-        return f"{prefix}{self._count}"
-
-    def _constant(self, prefix: str, value: Any) -> str:
-        name = self.new(prefix)
-        self._constants[name] = value
+            if target is not None:
+                kept[field["name"]] = target
+        self.returned(shown(kept))
         return name
 
     # -- values
@@ -133,7 +102,8 @@ class Source:
         deep = indent > BLOCK_LIMIT and not isinstance(node, str)
         if deep or (_is_named(node) and self._size(node) > INLINE_LIMIT):
             name = self.function(node, skip=target is None)
-            self.line(indent, f"{target or '_'}, p, k = {name}(b, p, k, d + 1)")
+            self.line(indent, f"{target or '_'}, p, k = {name}(b, {self.at()}, k, d + 1)")
+            self.ahead = 0
         else:
             self._whole(node, target, indent)
 
@@ -156,106 +126,44 @@ class Source:
             case "enum":
                 self._enum(node, target, indent)
             case "fixed":
-                self._fixed(node["size"], target, indent)
+                self.fixed(node["size"], target, indent)
             case str():
-                self._primitive(kind, target, indent)
+                self.primitive(kind, target, indent)
             case _:
                 raise BeyondError(f"it has a type that is {type(kind).__name__}")
         if target is not None and isinstance(node, dict) and "logicalType" in node:
             convert = self._logical.get(f"{kind}-{node['logicalType']}")
             if convert is not None:
-                called = f"{self._constant('f', convert)}({target}, {self._constant('c', node)}, None)"
+                called = f"{self.constant('f', convert)}({target}, {self.constant('c', node)}, None)"
                 self.line(indent, f"{target} = {called}")
-
-    def _primitive(self, kind: str, target: str | None, indent: int) -> None:
-        match kind:
-            case "null":
-                if target is not None:
-                    self.line(indent, f"{target} = None")
-            case "boolean":
-                self.line(indent, f"{target or '_'} = BOOLEAN[b[p]]")
-                self.line(indent, "p += 1")
-            case "int" | "long":
-                self._whole_number(target, indent)
-            case "float":
-                self._packed(FLOAT.size, "unpack_float", target, indent)
-            case "double":
-                self._packed(DOUBLE.size, "unpack_double", target, indent)
-            case "bytes":
-                self._sized(target, "b[p:q]", indent)
-            case "string":
-                self._sized(target, "b[p:q].decode()", indent)
-            case _:
-                raise BeyondError(f"it has the type {kind}")
-
-    def _whole_number(self, target: str | None, indent: int) -> None:
-        self.line(indent, "n = b[p]")
-        self.line(indent, "if n > 127:")
-        self.line(indent + 1, "n, p = varint(b, p)")
-        self.line(indent, "else:")
-        self.line(indent + 1, "p += 1")
-        if target is not None:
-            self.line(indent, f"{target} = (n >> 1) ^ -(n & 1)")
-
-    def _packed(self, size: int, unpack: str, target: str | None, indent: int) -> None:
-        if target is not None:
-            self.line(indent, f"{target} = {unpack}(b, p)[0]")
-        self.line(indent, f"p += {size:d}")
-
-    def _fixed(self, size: int, target: str | None, indent: int) -> None:
-        if target is not None:
-            self.line(indent, f"{target} = b[p:p + {size:d}]")
-        self.line(indent, f"p += {size:d}")
-
-    def _sized(self, target: str | None, taken: str, indent: int) -> None:
-        """Most lengths take two bytes at most."""
-        self.line(indent, "n = b[p]")
-        self.line(indent, "p += 1")
-        self.line(indent, "if n > 127:")
-        self.line(indent + 1, "m = b[p]")
-        self.line(indent + 1, "if m > 127:")
-        self.line(indent + 2, "n, p = varint(b, p - 1)")
-        self.line(indent + 1, "else:")
-        self.line(indent + 2, "n += (m << 7) - 128")
-        self.line(indent + 2, "p += 1")
-        self.line(indent, "if n & 1:")
-        self.line(indent + 1, "raise Refused('a length is negative')")
-        if target is None:
-            self.line(indent, "p += n >> 1")
-        else:
-            self.line(indent, "q = p + (n >> 1)")
-            self.line(indent, f"{target} = {taken}")
-            self.line(indent, "p = q")
 
     def _enum(self, node: Node, target: str | None, indent: int) -> None:
         values = {2 * place: symbol for place, symbol in enumerate(node["symbols"])}
-        symbols = self._constant("e", Choices(f"the enum {node['name']}", values))
-        self.line(indent, "n = b[p]")
-        self.line(indent, "p += 1")
-        if len(node["symbols"]) > _ONE_BYTE_BRANCHES:
-            self.line(indent, "if n > 127:")
-            self.line(indent + 1, "n, p = varint(b, p - 1)")
-        self.line(indent, f"{target or '_'} = {symbols}[n]")
+        symbols = self.constant("e", Choices(f"the enum {node['name']}", values))
+        if len(values) <= ONE_BYTE_CHOICES:
+            self.chosen(symbols, target, indent)
+        else:
+            self.index(indent, wide=True)
+            self.line(indent, f"{target or '_'} = {symbols}[n]")
 
     def _union(self, branches: list[Node], target: str | None, indent: int) -> None:
         for branch, within in self.branches(branches, indent):
-            before = len(self._lines)
             self.value(branch, target, within)
-            if len(self._lines) == before:
-                self.line(within, "pass")
 
     def branches(self, branches: list[Node], indent: int) -> Iterator[tuple[Node, int]]:
         """Lines that choose a union's branch: each, and where its lines go, which come before the next is asked for."""
-        self.line(indent, "n = b[p]")
-        self.line(indent, "p += 1")
-        if len(branches) > _ONE_BYTE_BRANCHES:
-            self.line(indent, "if n > 127:")
-            self.line(indent + 1, "n, p = varint(b, p - 1)")
+        self.index(indent, wide=len(branches) > ONE_BYTE_CHOICES)
+        ahead = self.ahead
         for place, branch in enumerate(branches):
             self.line(indent, f"{'elif' if place else 'if'} n == {2 * place}:")
+            before, self.ahead = len(self.lines), ahead
             yield branch, indent + 1
+            self.flush(indent + 1)
+            if len(self.lines) == before:
+                self.line(indent + 1, "pass")
         self.line(indent, "else:" if branches else "if True:")
         self.line(indent + 1, "raise Refused('a union has no such branch')")
+        self.ahead = 0
 
     def _record(self, node: Node, target: str | None, indent: int) -> None:
         read = {}
@@ -263,8 +171,7 @@ class Source:
             read[field["name"]] = None if target is None else self.new("v")
             self.value(field["type"], read[field["name"]], indent)
         if target is not None:
-            shown = ", ".join(f"{name!r}: {value}" for name, value in read.items())
-            self.line(indent, f"{target} = {{{shown}}}")
+            self.line(indent, f"{target} = {shown(read)}")
 
     # -- blocks of items
 
@@ -274,6 +181,7 @@ class Source:
             self.line(indent, f"{found} = []")
         within = self._blocks(indent)
         self.value(node["items"], item, within)
+        self.flush(within)
         if found is not None:
             self.line(within, f"{found}.append({item})")
             self.line(indent, f"{target} = {found}")
@@ -283,14 +191,16 @@ class Source:
         if found is not None:
             self.line(indent, f"{found} = {{}}")
         within = self._blocks(indent)
-        self._primitive("string", key, within)
+        self.primitive("string", key, within)
         self.value(node["values"], value, within)
+        self.flush(within)
         if found is not None:
             self.line(within, f"{found}[{key}] = {value}")
             self.line(indent, f"{target} = {found}")
 
     def _blocks(self, indent: int) -> int:
         """Lines for blocks of items, up to the empty one; returns where the lines for an item go."""
+        self.flush(indent)
         self.line(indent, "while True:")
         self.line(indent + 1, "n = b[p]")
         self.line(indent + 1, "if n == 0:")

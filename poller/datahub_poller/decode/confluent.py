@@ -22,6 +22,7 @@ HIGHEST_ID: Final = 2**31 - 1
 _SECRET_KEYS: Final = ("basic.auth.user.info", "bearer.auth.token", "bearer.auth.client.secret", "ssl.key.password")
 _REFUSALS: Final = frozenset({401, 403})
 _NOT_FOUND: Final = 404
+_SCHEMA_NOT_FOUND: Final = 40403  # the registry's own number: it did look for a schema
 _SHORTEST_SECRET: Final = 3
 
 
@@ -37,12 +38,12 @@ class ConfluentRegistry:
         return f"ConfluentRegistry({self._place})"
 
     def fetch(self, key: SchemaKey) -> FetchedSchema:
-        """One request, and one more for each reference. Raises SchemaNotFound, Transient, Poison."""
-        return self._guarded(int(key.id))
+        """By id or by GUID: one request, and one more for each reference. Raises SchemaNotFound, Transient, Poison."""
+        return self._guarded(key.id)
 
     def ask_again(self, key: SchemaKey) -> FetchedSchema:
         """The same: nothing is remembered."""
-        return self._guarded(int(key.id))
+        return self._guarded(key.id)
 
     def reach(self) -> str:
         """Ask for id 0, which DataHub's registry has and others do not. Raises Transient."""
@@ -52,13 +53,13 @@ class ConfluentRegistry:
             return f"{self._place} answers"
         return f"{self._place} answers, and has schema id 0"
 
-    def _guarded(self, schema_id: int) -> FetchedSchema:
+    def _guarded(self, name: int | str) -> FetchedSchema:
         """Whatever the client raises for a question becomes one of our kinds, without secrets in it."""
-        if schema_id > HIGHEST_ID:  # asked for all the same, some registries call it a bad request
-            raise SchemaNotFound(f"no registry has schema id {schema_id}: ids end at {HIGHEST_ID}")
+        if isinstance(name, int) and name > HIGHEST_ID:  # asked for all the same, some registries call it a bad request
+            raise SchemaNotFound(f"no registry has schema id {name}: ids end at {HIGHEST_ID}")
         try:
             with self._client() as client:
-                return self._fetched(client, schema_id)
+                return self._fetched(client, name)
         except (SchemaNotFound, Transient, Poison):
             raise
         except (ValueError, TypeError, AttributeError, KeyError) as error:
@@ -66,14 +67,14 @@ class ConfluentRegistry:
         except Exception as error:  # noqa: BLE001 - the client lets the errors of its HTTP library through
             raise self._away("gives no answer", error) from None
 
-    def _fetched(self, client: SchemaRegistryClient, schema_id: int) -> FetchedSchema:
+    def _fetched(self, client: SchemaRegistryClient, name: int | str) -> FetchedSchema:
         from confluent_kafka.schema_registry.error import SchemaRegistryError  # noqa: PLC0415 - slow, and only now
 
         try:
-            schema = client.get_schema(schema_id)
+            schema = client.get_schema(name) if isinstance(name, int) else client.get_schema_by_guid(name)
         except SchemaRegistryError as error:
             if error.http_status_code == _NOT_FOUND:
-                raise SchemaNotFound(f"{self._place} has no schema id {schema_id}") from None
+                raise SchemaNotFound(f"{self._place} has no {_described(name, error.error_code)}") from None
             raise self._refused(error) from None
         text = self._avro(schema)
         try:
@@ -130,6 +131,13 @@ class ConfluentRegistry:
         except Exception as error:  # noqa: BLE001 - a wrong key, a file that is not there, broken TLS
             what = "cannot be asked: see `schema_registry_url` and `schema_registry_config`"
             raise self._away(what, error) from None
+
+
+def _described(name: int | str, error_code: int | None) -> str:
+    if isinstance(name, int):
+        return f"schema id {name}"
+    doubt = "" if error_code == _SCHEMA_NOT_FOUND else " (or knows no GUIDs at all, as DataHub's own and older ones)"
+    return f"schema with the GUID {name}{doubt}"
 
 
 def _without_credentials(url: str) -> str:

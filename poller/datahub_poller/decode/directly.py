@@ -6,8 +6,10 @@ Pure. Only where the writer's types leave nothing to be looked at, value by valu
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-from datahub_poller.decode.codegen import BeyondError, Node, Read, Source
+from datahub_poller.decode.codegen import Node, Read, Source
+from datahub_poller.decode.lines import BeyondError, shown
 from datahub_poller.decode.shapes import Field, Leaf, RecordShape
 
 
@@ -16,14 +18,14 @@ def direct_reader_of(record: Node, shape: RecordShape, named: Mapping[str, Node]
     source = Source(named)
     name = source.begun()
     _record(source, record, shape, "v", 1)
-    source.line(1, "return v, p, k")
+    source.returned("v")
     return source.compiled(name)
 
 
 def _record(source: Source, node: Node, shape: RecordShape, target: str, indent: int) -> None:
     """Its fields in the writer's order, which has to be the shape's; what the shape has not is read and dropped."""
     places = {field.name: place for place, field in enumerate(shape.fields)}
-    source.line(indent, f"{target} = {{}}")
+    certain: dict[str, str] | None = {}  # those that begin the dict; None when it is there
     done = 0
     for written in node["fields"]:
         place = places.get(written["name"])
@@ -32,10 +34,25 @@ def _record(source: Source, node: Node, shape: RecordShape, target: str, indent:
             continue
         if place < done:
             raise BeyondError(f"its field {written['name']} stands elsewhere than in DataHub's schema")
-        _absent(source, shape.fields[done:place], target, indent)
-        _field(source, written["type"], shape.fields[place], target, indent)
+        field, between = shape.fields[place], shape.fields[done:place]
+        kind = source.resolved(written["type"])
+        if certain is not None and not between and not isinstance(kind, list) and _kind(kind) != "null":
+            certain[field.name] = source.new("v")
+            _taken(source, kind, field.shape, certain[field.name], indent)
+        else:
+            if certain is not None:
+                source.line(indent, f"{target} = {shown(certain)}")
+                certain = None
+            _absent(source, between, target, indent)
+            _field(source, kind, field, target, indent)
         done = place + 1
+    if certain is not None:
+        source.line(indent, f"{target} = {shown(certain)}")
     _absent(source, shape.fields[done:], target, indent)
+
+
+def _kind(node: Node) -> Any:
+    return node if isinstance(node, str) else node["type"]
 
 
 def _absent(source: Source, fields: tuple[Field, ...], target: str, indent: int) -> None:
@@ -57,7 +74,7 @@ def _field(source: Source, node: Node, field: Field, target: str, indent: int) -
     if isinstance(node, list):
         for branch, within in source.branches(node, indent):
             _field(source, branch, field, target, within)
-    elif node == "null" or (isinstance(node, dict) and node["type"] == "null"):
+    elif _kind(node) == "null":
         _null(source, field, target, indent)
     else:
         found = source.new("v")
@@ -66,7 +83,7 @@ def _field(source: Source, node: Node, field: Field, target: str, indent: int) -
 
 
 def _taken(source: Source, node: Node, shape: Leaf | RecordShape, target: str, indent: int) -> None:
-    kind = node if isinstance(node, str) else node["type"]
+    kind = _kind(node)
     if isinstance(shape, RecordShape):
         if kind not in {"record", "error"}:
             raise BeyondError(f"it has {kind} where DataHub's schema has a record")

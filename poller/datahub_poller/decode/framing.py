@@ -1,25 +1,29 @@
-"""What stands before the Avro bytes of a record's value: Confluent's five bytes, or AWS Glue's eighteen.
+"""Where a record names its writer schema: before the Avro bytes of its value, or in a header beside them.
 
-Pure. Knows the two wire formats and nothing of schemas; every length is checked before it is believed, and
-inflating is bounded.
+Pure. Knows Confluent's wire formats (an id or a GUID, before the value or in the header) and AWS Glue's, and nothing
+of schemas; every length is checked before it is believed, and inflating is bounded.
 """
 
 from __future__ import annotations
 
-import uuid
 import zlib
 from typing import Final, Literal, NamedTuple
 
 from datahub_poller.errors import Poison
-from datahub_poller.model import SchemaKey
+from datahub_poller.model import Headers, SchemaKey
 
 Framing = Literal["confluent", "glue", "auto"]
 """`auto` tells the two apart record by record, so that a registry can be migrated without stopping."""
 
 INFLATED_LIMIT: Final = 64 * 1024 * 1024
 
-_CONFLUENT_MAGIC: Final = 0
-_CONFLUENT_HEADER: Final = 5  # the magic byte, and the schema's id as an unsigned integer of four bytes
+SCHEMA_HEADER: Final = "__value_schema_id"
+"""The record's header that Confluent's serializers can name the schema in. The value is bare Avro then."""
+
+_ID_MAGIC: Final = 0
+_ID_HEADER: Final = 5  # the magic byte, and the schema's id as an unsigned integer of four bytes
+_GUID_MAGIC: Final = 1
+_GUID_HEADER: Final = 17  # the magic byte, and the schema's GUID
 _GLUE_MAGIC: Final = 3
 _GLUE_HEADER: Final = 18  # the magic byte, how the rest is compressed, and the schema version's UUID
 _PLAIN: Final = 0
@@ -35,47 +39,94 @@ class Frame(NamedTuple):
     payload: bytes
 
 
-def split(value: bytes, framing: Framing, limit: int = INFLATED_LIMIT) -> Frame:
+def split(value: bytes, framing: Framing, limit: int = INFLATED_LIMIT, headers: Headers = ()) -> Frame:
     """Take a record's value apart. `limit` is in bytes, for what comes out of inflating.
+
+    Confluent's header goes before whatever the value begins with, as Confluent's own readers have it, and makes an
+    empty value a record without fields. Under `glue` only the value is read, as Glue's own readers do.
 
     Raises Poison: empty_value, truncated_frame, unknown_framing, wrong_framing, unknown_compression, bad_zlib,
     too_large_inflated.
     """
+    if headers and framing != "glue":
+        name = _in_header(headers)
+        if name is not None:
+            return Frame(_named(name), value)
     if not value:
-        raise Poison("empty_value", "the value is empty: there is not even a schema id")
+        raise _refusal(value, framing, headers)
     match value[0]:
         case 0 if framing != "glue":
-            return _confluent(value)
+            return Frame(_id(value, "the value"), value[5:])
         case 3 if framing != "confluent":
             return _glue(value, limit)
-        case first:
-            raise _refusal(first, framing)
+        case 1 if framing != "glue":
+            return Frame(_guid(value, "the value"), value[17:])
+        case _:
+            raise _refusal(value, framing, headers)
 
 
-def _refusal(first: int, framing: Framing) -> Poison:
-    if first == _GLUE_MAGIC:
-        theirs, asked = "AWS Glue's", "glue"
-    elif first == _CONFLUENT_MAGIC:
-        theirs, asked = "Confluent's", "confluent"
+def _refusal(value: bytes, framing: Framing, headers: Headers) -> Poison:
+    if _in_header(headers) is not None:  # under `glue` alone
+        found, asked = f"the record has Confluent's header {SCHEMA_HEADER}", "confluent"
+    elif not value:
+        return Poison("empty_value", "the value is empty: there is not even a schema id")
+    elif value[0] == _GLUE_MAGIC:
+        found, asked = "the value is framed in AWS Glue's way", "glue"
+    elif value[0] in (_ID_MAGIC, _GUID_MAGIC):
+        found, asked = "the value is framed in Confluent's way", "confluent"
     else:
-        return Poison("unknown_framing", f"byte {first} at the start is neither Confluent's (0) nor AWS Glue's (3)")
+        known = "neither Confluent's (0 before an id, 1 before a GUID) nor AWS Glue's (3)"
+        return Poison("unknown_framing", f"byte {value[0]} at the start is {known}")
     return Poison(
         "wrong_framing",
-        f"the value is framed in {theirs} way and schema_registry.type is {framing}: "
-        f"set `schema_registry.type: auto` (both kinds) or `{asked}`",
+        f"{found} and schema_registry.type is {framing}: set `schema_registry.type: auto` (both kinds) or `{asked}`",
     )
 
 
-def _confluent(value: bytes) -> Frame:
-    if len(value) < _CONFLUENT_HEADER:
-        raise Poison("truncated_frame", f"{len(value)} bytes, and Confluent's framing alone has {_CONFLUENT_HEADER}")
-    return Frame(SchemaKey("confluent", int.from_bytes(value[1:5], "big")), value[5:])
+def _in_header(headers: Headers) -> bytes | None:
+    """The last header counts: serializers add theirs to those that a record was forwarded with. Null says nothing."""
+    for name, value in reversed(headers):
+        if name == SCHEMA_HEADER:
+            return value
+    return None
+
+
+def _named(name: bytes) -> SchemaKey:
+    """The schema that the header's bytes name. More may follow, which is left to the schema to judge: Protobuf's do."""
+    where = f"the header {SCHEMA_HEADER}"
+    if not name:
+        raise Poison("truncated_frame", f"{where} is empty")
+    match name[0]:
+        case 0:
+            return _id(name, where)
+        case 1:
+            return _guid(name, where)
+        case first:
+            raise Poison("unknown_framing", f"byte {first} at the start of {where} is neither 0 (an id) nor 1 (a GUID)")
+
+
+def _id(framed: bytes, where: str) -> SchemaKey:
+    if len(framed) < _ID_HEADER:
+        raise Poison("truncated_frame", f"{where} has {len(framed)} bytes, and a schema's id needs {_ID_HEADER}")
+    return SchemaKey("confluent", int.from_bytes(framed[1:5], "big"))
+
+
+def _guid(framed: bytes, where: str) -> SchemaKey:
+    if len(framed) < _GUID_HEADER:
+        raise Poison("truncated_frame", f"{where} has {len(framed)} bytes, and a schema's GUID needs {_GUID_HEADER}")
+    return SchemaKey("confluent", _hyphenated(framed[1:17]))
+
+
+def _hyphenated(uuid: bytes) -> str:
+    """As uuid.UUID writes it, in a quarter of its time."""
+    digits = uuid.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def _glue(value: bytes, limit: int) -> Frame:
     if len(value) < _GLUE_HEADER:
         raise Poison("truncated_frame", f"{len(value)} bytes, and AWS Glue's framing alone has {_GLUE_HEADER}")
-    key = SchemaKey("glue", str(uuid.UUID(bytes=value[2:18])))
+    key = SchemaKey("glue", _hyphenated(value[2:18]))
     match value[1]:
         case 0:
             return Frame(key, value[18:])

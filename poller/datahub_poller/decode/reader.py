@@ -12,8 +12,9 @@ from typing import Any, Final
 
 import fastavro
 
-from datahub_poller.decode.codegen import BeyondError, Read, leading_reader_of, reader_of
+from datahub_poller.decode.codegen import Read, leading_reader_of, reader_of
 from datahub_poller.decode.directly import direct_reader_of
+from datahub_poller.decode.lines import BeyondError
 from datahub_poller.decode.shapes import RecordShape
 from datahub_poller.decode.wire import Refused
 from datahub_poller.decode.writer_schema import FetchedSchema, WriterSchema, writer_schema
@@ -42,23 +43,21 @@ class Reader:
             self._read = _general(self._schema)
             self.generated = False
 
-    def read(self, payload: bytes) -> dict[str, Any]:
-        """The whole record. Raises Poison: not_avro, left_over_bytes."""
-        datum, end = _taken(self._read, payload)
-        if end < len(payload):
-            raise Poison(
-                "left_over_bytes", f"{len(payload) - end} of {len(payload)} bytes are left over after the record"
-            )
+    def read(self, payload: bytes, start: int = 0) -> dict[str, Any]:
+        """The whole record, which begins at `start`. Raises Poison: not_avro, left_over_bytes."""
+        datum, end = _taken(self._read, payload, start)
+        if left := len(payload) - end:
+            raise Poison("left_over_bytes", f"{left} of {len(payload) - start} bytes are left over after the record")
         return datum
 
-    def lead(self, payload: bytes, wanted: frozenset[str]) -> dict[str, Any]:
+    def lead(self, payload: bytes, wanted: frozenset[str], start: int = 0) -> dict[str, Any]:
         """The record's `wanted` fields; what comes after the last of them is not looked at. Raises Poison."""
         read = self._leads.get(wanted)
         if read is None:
             read = self._leads[wanted] = self._leading(wanted)
-        return _taken(read, payload)[0]
+        return _taken(read, payload, start)[0]
 
-    def directly(self, payload: bytes, shape: RecordShape) -> dict[str, Any] | None:
+    def directly(self, payload: bytes, shape: RecordShape, start: int = 0) -> dict[str, Any] | None:
         """What `shape` makes of the record, read in one go.
 
         None where that cannot be: `read` and the shape then give the same more slowly, or say what is wrong.
@@ -69,7 +68,7 @@ class Reader:
         if read is None:
             return None
         try:
-            event, end, _ = read(payload, 0, ITEMS_LIMIT, 0)
+            event, end, _ = read(payload, start, ITEMS_LIMIT, 0)
         except Exception:  # noqa: BLE001 - hostile bytes raise nearly everything
             return None
         return event if end == len(payload) else None
@@ -87,11 +86,13 @@ class Reader:
             return self._read
 
 
-def _taken(read: Read, payload: bytes) -> tuple[dict[str, Any], int]:
+def _taken(read: Read, payload: bytes, start: int) -> tuple[dict[str, Any], int]:
     try:
-        datum, end, _ = read(payload, 0, ITEMS_LIMIT, 0)
+        datum, end, _ = read(payload, start, ITEMS_LIMIT, 0)
     except (IndexError, struct.error):
         raise _not_avro("they end too soon") from None
+    except TypeError:  # `HALF` of an odd number
+        raise _not_avro("a length is negative") from None
     except Refused as error:
         raise _not_avro(str(error)) from None
     except Exception as error:  # noqa: BLE001 - hostile bytes raise nearly everything
@@ -109,6 +110,9 @@ def _general(schema: WriterSchema) -> Read:
     def read(payload: bytes, start: int, items: int, _: int) -> tuple[Any, int, int]:
         source = io.BytesIO(payload)
         source.seek(start)
-        return fastavro.schemaless_reader(source, schema.record, None), source.tell(), items
+        try:
+            return fastavro.schemaless_reader(source, schema.record, None), source.tell(), items
+        except Exception as error:  # noqa: BLE001 - hostile bytes raise nearly everything
+            raise Refused(f"{type(error).__name__}: {error}") from None
 
     return read

@@ -91,6 +91,8 @@ class Schemas:
         self._patience = patience
         self._retry = retry
         self._negative_ttl = negative_ttl
+        self.read_slowly = 0
+        """How many schemas are beyond the generator of readers, and read by fastavro."""
         self._readers: dict[SchemaKey, Reader] = {}
         self._missing: dict[SchemaKey, _Missing] = {}
         self._refused: dict[SchemaKey, tuple[float, Failure]] = {}
@@ -127,6 +129,7 @@ class Schemas:
             case None:
                 self._known_at[fetch.key.registry] = now
                 self._readers[fetch.key] = done.value
+                self.read_slowly += not done.value.generated
                 del self._missing[fetch.key]
             case Poison() as poison:
                 self._refuse(fetch.key, poison, now)

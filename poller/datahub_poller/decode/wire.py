@@ -94,6 +94,7 @@ NAMES: Final[dict[str, Any]] = {
     "Refused": Refused,
     "varint": varint,
     "items": items,
+    "HALF": tuple(None if n & 1 else n >> 1 for n in range(128)),
     "BOOLEAN": Choices("a boolean", {0: False, 1: True}),
     "unpack_float": FLOAT.unpack_from,
     "unpack_double": DOUBLE.unpack_from,

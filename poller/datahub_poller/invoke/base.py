@@ -5,20 +5,28 @@ Pure values and the Protocol that every target keeps. It must not know how a tar
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from datahub_poller.model import Envelope, TopicPartition
 
+Place = tuple[str, int, int]
+"""Topic, partition, offset."""
+
 
 class Invocation(NamedTuple):
-    """One call to make. `events` is never empty; `attempt` counts from 1; `deadline` is in monotonic seconds."""
+    """One call to make. `events` is never empty; `attempt` counts from 1; `deadline` is in monotonic seconds.
+
+    `places` tells where the events stood, whatever a handler has made of them since; it is only asked for failures.
+    """
 
     action: str
     batch_id: str
     attempt: int
     events: list[Envelope]
     deadline: float
+    places: Callable[[], Iterable[Place]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from datahub_handler.contract import Context, Coordinates, failed_of
+from datahub_handler.contract import Context, failed_of
 from datahub_handler.runtime import Calls, Fault, LoadError, fault_of, load
 from datahub_poller.errors import CannotStart, HandlerFailed
 from datahub_poller.invoke.base import Invocation, Outcome, Partial, Succeeded
-from datahub_poller.model import Envelope, TopicPartition
+from datahub_poller.model import TopicPartition
 
 
 class PythonInvoker:
@@ -43,11 +43,10 @@ class PythonInvoker:
         """Raises HandlerFailed, with the handler's own error class, message and stack."""
         if self._calls is None:
             raise CannotStart("the handler has not been loaded")
-        sent = [_coordinates(envelope) for envelope in invocation.events]  # now: the handler may change its event
         fault: Fault
         try:
             response = self._calls.call(_event(invocation), self._context(invocation))
-            failed = failed_of(response, sent)
+            failed = failed_of(response, invocation.places())
         except BaseException as error:  # noqa: BLE001 - in this thread every exception is the handler's
             fault = fault_of(error, own_files=(__file__,))
         else:
@@ -65,11 +64,6 @@ class PythonInvoker:
         """Close the handler's event loops, within two seconds."""
         if self._calls is not None:
             self._calls.close()
-
-
-def _coordinates(envelope: Envelope) -> Coordinates:
-    kafka = envelope["meta"]["kafka"]
-    return kafka["topic"], kafka["partition"], kafka["offset"]
 
 
 def _event(invocation: Invocation) -> dict[str, Any]:
