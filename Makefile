@@ -13,6 +13,7 @@ PYTEST := $(BIN)/python -m pytest
 # with groups, pytest-xdist would wait for it without end.
 PARALLEL := -n 2 --dist loadgroup --max-worker-restart 0
 FAST := tests/unit tests/properties tests/simulation
+CONTAINERS ?= docker
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url
 
 export UV_CUSTOM_COMPILE_COMMAND := make lock
@@ -21,7 +22,7 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup demo run test test-unit test-slow check check-format check-lint check-types check-imports \
-        check-dependencies format mutants guarantees fuzz compare-loss kafka lock wheel keys clean
+        check-dependencies format mutants guarantees fuzz bench bench-quick compare-loss kafka lock wheel image keys clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*  ## \(.*\)/\1\t\2/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
@@ -73,6 +74,12 @@ guarantees: $(VENV)/.dev  ## break a group of pollers for MINUTES=5, by SEED, on
 fuzz: $(VENV)/.dev  ## throw hostile bytes at the readers for MINUTES=1, by SEED
 	$(BIN)/python tests/fuzz/run.py $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(ROUND),--round $(ROUND))
 
+bench-quick: $(VENV)/.dev  ## how fast it is beside a bare loop, in three minutes; fails below the bars
+	@$(BIN)/python tests/benchmarks/run.py $(ARGS)
+
+bench: $(VENV)/.dev  ## the same beside DataHub Actions, FastStream, aiokafka, Arroyo and Quix Streams
+	@$(BIN)/python tests/benchmarks/run.py --full $(ARGS)
+
 compare-loss: $(VENV)/.dev  ## what DataHub Actions loses or repeats under the same faults, as a table
 	@$(BIN)/python tests/compare_loss/run.py $(ARGS)
 
@@ -82,10 +89,16 @@ kafka: $(VENV)/.dev  ## a real Apache Kafka to play with, until Ctrl-C (make kaf
 lock: $(VENV)/.dev  ## pin the dependencies anew (make lock UPGRADE=--upgrade for newer versions)
 	$(COMPILE) $(UPGRADE) --group dev pyproject.toml -o requirements-dev.txt
 	$(COMPILE) -c requirements-dev.txt pyproject.toml -o requirements.txt
-	@! grep -n '://' requirements.txt requirements-dev.txt || { echo 'make lock: an address got into a pin file' >&2; exit 1; }
+	echo 'hatchling' | $(COMPILE) -c requirements-dev.txt - -o infra/requirements-build.txt
+	@! grep -n '://' requirements.txt requirements-dev.txt infra/requirements-build.txt || { echo 'make lock: an address got into a pin file' >&2; exit 1; }
 
 wheel: $(VENV)/.dev  ## build dist/datahub_poller-*.whl
 	$(BIN)/python -m build --wheel --no-isolation
+
+image:  ## build the container image datahub-poller (CONTAINERS=podman for another builder)
+	@command -v $(CONTAINERS) >/dev/null \
+	    || { echo 'make image: $(CONTAINERS) is not there; install it, or name another builder: make image CONTAINERS=podman' >&2; exit 1; }
+	$(CONTAINERS) build -f infra/Dockerfile -t datahub-poller .
 
 keys: $(VENV)/.runtime  ## print every key of the action file as Markdown
 	@$(BIN)/python -m datahub_poller.config.reference

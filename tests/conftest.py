@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import signal
 import uuid
@@ -42,6 +43,17 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 def unique() -> Callable[[str], str]:
     """Makes names of topics and groups that no other test has, on whatever broker."""
     return lambda name: f"{name}-{uuid.uuid4().hex[:10]}"
+
+
+@pytest.fixture
+def logging_as_before() -> Iterator[None]:
+    """The root logger is the process's: give it back as it was."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.captureWarnings(capture=False)
 
 
 @pytest.fixture(scope="session")

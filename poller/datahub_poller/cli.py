@@ -13,9 +13,11 @@ import click
 from datahub_poller import __version__
 from datahub_poller.commands.check import check
 from datahub_poller.commands.demo import demo
+from datahub_poller.commands.init import init
 from datahub_poller.commands.run import run
 from datahub_poller.commands.shared import FAILED, verbatim
 from datahub_poller.commands.status import status
+from datahub_poller.commands.tail import tail
 
 
 @click.group(
@@ -23,9 +25,11 @@ from datahub_poller.commands.status import status
     epilog=verbatim("""
 Examples:
   datahub-poller demo                  see it work, with nothing to connect to
+  datahub-poller init tag-sync         make the files of a first handler
   datahub-poller check -c action.yaml  try everything that `run` needs
   datahub-poller run -c action.yaml    consume until stopped
   datahub-poller status                what a running poller does and waits for
+  datahub-poller tail -c action.yaml   look at the events, beside the consumer group
 
 Exit codes: 0 stopped or all well, 1 failed while running,
 2 wrong use or configuration, 3 could not start.
@@ -36,7 +40,7 @@ def cli() -> None:
     """Hand DataHub's change events to a function of yours: in batches, at least once, in order."""
 
 
-for command in (run, check, status, demo):
+for command in (run, check, status, tail, demo, init):
     cli.add_command(command)
 
 

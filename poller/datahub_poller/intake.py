@@ -104,7 +104,7 @@ class Intake:
         known = None if record.headers else self._known.get(header)
         if known is not None:
             return self._decoded(record, route, known, value, len(header))
-        key, payload = split(value, self._framing, self._inflated_limit)
+        key, payload = split(value, self._framing, self._inflated_limit, record.headers)
         match self._schemas.get(key, now):
             case None:
                 return Awaiting(key)

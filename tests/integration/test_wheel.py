@@ -102,7 +102,7 @@ def test_the_wheel_names_its_licence_python_and_dependencies(wheel):
 def test_the_installed_command_tells_its_version_and_its_commands(installed):
     assert PROJECT["version"] in installed.run("datahub-poller", "--version").stdout
     shown = installed.run("datahub-poller", "--help").stdout
-    for command in ("run", "check", "status", "demo"):
+    for command in ("run", "check", "status", "init", "demo"):
         assert re.search(rf"^  {command}\b", shown, re.MULTILINE), shown
 
 
@@ -121,6 +121,12 @@ def test_every_module_of_the_wheel_can_be_imported(wheel, installed):
     )
     script = "import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]"
     installed.run("python", "-W", "error", "-c", script, *modules)
+
+
+def test_a_first_handler_is_made_from_the_wheel_and_its_tests_pass(installed):
+    installed.run("datahub-poller", "init", "first")
+    installed.run("python", "-W", "error", "first/test_handler.py")
+    assert "all 2 ok" in installed.run("datahub-poller", "check", "--offline", "-c", "first/action.yaml").stdout
 
 
 def test_the_demo_runs_from_the_wheel(installed):

@@ -10,9 +10,12 @@ import zlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from datahub_poller.decode.framing import SCHEMA_HEADER
 from datahub_poller.demo.samples import PLATFORM_TOPIC, VERSIONED_TOPIC, confluent_frame, glue_frame, schema_text
+from datahub_poller.model import Headers
 from support.decoding import (
     CHANGE_LOG,
+    CHANGE_LOG_GUID,
     CHANGE_LOG_ID,
     CHANGE_LOG_UUID,
     ENTITY_CHANGE,
@@ -20,6 +23,7 @@ from support.decoding import (
     RELATIONSHIP_CHANGE,
     avro,
     change_log,
+    guid_name,
     platform_event,
 )
 
@@ -35,6 +39,7 @@ class Row(NamedTuple):
     note: str
     topic: str
     value: bytes | None
+    headers: Headers = ()
 
 
 def newer_schema() -> str:
@@ -75,6 +80,15 @@ def rows() -> list[Row]:
         _log("a metadata change log", "event", "", _framed()),
         _platform("an entity change event", "event", "", entity, ENTITY_CHANGE),
         _platform("a relationship change event", "event", "", edge, RELATIONSHIP_CHANGE),
+        _log("Confluent's framing by the schema's GUID", "event", "", guid_name(CHANGE_LOG_GUID) + good),
+        Row(
+            "Confluent's header `__value_schema_id`, by GUID or id",
+            "event",
+            "goes before what the value begins with",
+            VERSIONED_TOPIC,
+            good,
+            ((SCHEMA_HEADER, guid_name(CHANGE_LOG_GUID)),),
+        ),
         _log("Glue framing, plain", "event", "", glue_frame(CHANGE_LOG_UUID, good)),
         _log("Glue framing, zlib", "event", "", glue_frame(CHANGE_LOG_UUID, good, compress=True)),
         _log("an unknown enum symbol (a newer `changeType`)", "event", "as it is", confluent_frame(NEWER_ID, newer)),
@@ -93,10 +107,23 @@ def rows() -> list[Row]:
             'a dead letter (`unknown_schema_id`) after 30 s of "not found" from a registry that knows another id',
             confluent_frame(12345, good),
         ),
-        _log("an empty value", "dead letter: empty_value", "", b""),
-        _log("another first byte (JSON, Confluent's GUIDs)", "dead letter: unknown_framing", "", b'{"a":1}'),
+        _log(
+            "an empty value",
+            "dead letter: empty_value",
+            "unless Confluent's header names a schema without fields",
+            b"",
+        ),
+        _log("another first byte (JSON)", "dead letter: unknown_framing", "", b'{"a":1}'),
         _log("the other registry's framing", "dead letter: wrong_framing", "unless `type: auto`", b""),
         _log("framing cut short", "dead letter: truncated_frame", "", b"\x00\x00\x00"),
+        Row(
+            "Confluent's header cut short, or beginning with another byte",
+            "dead letter: truncated_frame",
+            "or `unknown_framing`",
+            VERSIONED_TOPIC,
+            good,
+            ((SCHEMA_HEADER, b"\x01"),),
+        ),
         _log("Glue: unknown compression", "dead letter: unknown_compression", "", _glue(7, good)),
         _log("Glue: zlib damaged, cut short, or with bytes after it", "dead letter: bad_zlib", "", _glue(5, good)),
         _log("Glue: inflates to more than 64 MiB", "dead letter: too_large_inflated", "", _bomb()),

@@ -10,7 +10,6 @@ import re
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
 from urllib.parse import quote
 
 import pytest
@@ -30,15 +29,7 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
-    """The root logger is the process's: give it back as it was."""
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    logging.captureWarnings(capture=False)
+pytestmark = pytest.mark.usefixtures("logging_as_before")
 
 
 def text(level: str = "info", scrub: frozenset[str] = frozenset()) -> io.StringIO:
@@ -97,6 +88,28 @@ def test_json_has_one_object_per_line_with_fields_of_their_own_types():
         "retry": True,
         "after": 0.5,
     }
+
+
+@pytest.mark.parametrize(("number", "value"), [("2", 2), ("blue", "blue")])
+def test_one_of_several_processes_says_in_each_line_which_it_is(monkeypatch, number, value):
+    monkeypatch.setenv("POLLER_PROCESS", number)
+    out = as_json()
+    log_event(OWN, logging.INFO, "started", action="a")
+    THEIRS.info("tagged")
+    assert [line["process"] for line in objects(out)] == [value, value]
+    plain = text()
+    log_event(OWN, logging.INFO, "started", action="a")
+    assert plain.getvalue().endswith(f" started process={number} action=a\n")
+
+
+def test_a_field_of_that_name_is_the_lines_own_and_without_the_variable_there_is_none(monkeypatch):
+    monkeypatch.setenv("POLLER_PROCESS", "2")
+    out = as_json()
+    log_event(OWN, logging.INFO, "process ended", process=1)
+    monkeypatch.delenv("POLLER_PROCESS")
+    plain = as_json()
+    log_event(OWN, logging.INFO, "started")
+    assert [line.get("process") for line in objects(out) + objects(plain)] == [1, None]
 
 
 def test_fields_that_are_called_like_ours_do_not_replace_ours():

@@ -18,6 +18,8 @@ from datahub_poller.workers import Mailbox, Workers
 
 TEXT = '{"type": "record", "name": "R", "fields": [{"name": "a", "type": "long"}]}'
 FIRST = SchemaKey("confluent", 0)
+GUID = "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"
+BY_GUID = SchemaKey("confluent", GUID)
 PASSWORD = "hunter2%40x"
 
 
@@ -72,7 +74,7 @@ def test_reach_needs_no_schema(server):
         assert empty.requests == ["GET /schemas/ids/0"]
 
 
-@pytest.mark.parametrize(
+OTHER_ANSWERS = pytest.mark.parametrize(
     ("interference", "word"),
     [
         (Interference(status=503), "HTTP 503"),
@@ -95,6 +97,9 @@ def test_reach_needs_no_schema(server):
     ],
     ids=str,
 )
+
+
+@OTHER_ANSWERS
 def test_every_other_answer_is_transient_with_its_reason(server, interference, word):
     server.interfere = lambda request: interference
     asked = registry(server.url)
@@ -105,6 +110,62 @@ def test_every_other_answer_is_transient_with_its_reason(server, interference, w
     assert len(server.requests) == 3  # one request each: trying again is not the client's business
     server.interfere = None
     assert asked.fetch(FIRST).text == TEXT
+
+
+def test_a_schema_is_fetched_by_its_guid_and_every_question_reaches_the_registry():
+    with RegistryServer() as server:
+        server.put(7, TEXT, guid=GUID.upper())
+        asked = registry(server.url)
+        for ask in (asked.fetch, asked.ask_again, asked.fetch):
+            assert ask(BY_GUID) == FetchedSchema(TEXT)
+        assert asked.fetch(SchemaKey("confluent", 7)) == FetchedSchema(TEXT)
+        assert server.requests == [f"GET /schemas/guids/{GUID}"] * 3 + ["GET /schemas/ids/7"]
+
+
+def test_an_unknown_guid_is_not_found_and_one_that_is_registered_later_is():
+    with RegistryServer() as server:
+        asked = registry(server.url)
+        for ask in (asked.fetch, asked.ask_again):
+            message = fails(SchemaNotFound, ask, BY_GUID)
+            assert message.endswith(f"{server.url} has no schema with the GUID {GUID}")
+        server.put(7, TEXT, guid=GUID)
+        assert asked.fetch(BY_GUID) == FetchedSchema(TEXT)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b'{"error_code": 404, "message": "HTTP 404 Not Found"}', b'{"status": 404}', b"<p>"]
+)
+def test_a_registry_without_guids_is_named_as_a_possible_reason(server, body):
+    server.interfere = lambda request: Interference(status=404, body=body) if "guids" in request else None
+    message = fails(SchemaNotFound, registry(server.url).fetch, BY_GUID)
+    assert GUID in message
+    assert "knows no GUIDs" in message
+    assert registry(server.url).fetch(FIRST) == FetchedSchema(TEXT)
+
+
+@OTHER_ANSWERS
+def test_every_other_answer_to_a_guid_is_transient_with_its_reason(interference, word):
+    with RegistryServer(interfere=lambda request: interference) as server:
+        message = fails(Transient, registry(server.url).fetch, BY_GUID)
+        assert word in message or "answers without a schema" in message  # no text: the client looks at it for ids alone
+        assert server.url in message
+        assert server.requests == [f"GET /schemas/guids/{GUID}"]
+
+
+def test_a_schema_by_guid_has_its_references():
+    with RegistryServer() as server:
+        server.put(1, record("Leaf", x="long"), subject="leaf")
+        server.put(2, record("Whole", leaf="Leaf"), [Reference("Leaf", "leaf", 1)], guid=GUID)
+        assert Reader(registry(server.url).fetch(BY_GUID)).read(b"\x02") == {"leaf": {"x": 1}}
+        assert len(server.requests) == 2
+
+
+def test_a_schema_by_guid_that_is_not_avro_is_poison():
+    body = b'{"schema": "x", "schemaType": "PROTOBUF"}'
+    with RegistryServer(interfere=lambda request: Interference(status=200, body=body)) as server:
+        with pytest.raises(Poison, match="PROTOBUF") as caught:
+            registry(server.url).fetch(BY_GUID)
+        assert caught.value.kind == "unusable_schema"
 
 
 def test_a_registry_that_hangs_is_left_after_the_timeout(server):

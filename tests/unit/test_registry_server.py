@@ -107,6 +107,21 @@ class TestConfluent:
             assert caught.value.http_status_code == 404
             assert registry.requests[0] == "GET /schemas/ids/9"
 
+    def test_a_schema_is_found_by_its_guid_where_it_has_one(self, registry, confluent):
+        registry.put(1, TEXT, guid=VERSION)
+        registry.put(2, '"string"')
+        assert confluent(registry).get_schema_by_guid(VERSION).schema_str == TEXT
+        assert confluent(registry).get_schema(1).schema_str == TEXT
+        assert registry.requests == [f"GET /schemas/guids/{VERSION}", "GET /schemas/ids/1"]
+        with pytest.raises(SchemaRegistryError) as caught:
+            confluent(registry).get_schema_by_guid(str(uuid.UUID(int=1)))
+        assert (caught.value.http_status_code, caught.value.error_code) == (404, 40403)
+
+    def test_in_datahubs_style_nothing_is_found_by_guid(self):
+        with RegistryServer(style="datahub") as registry:
+            registry.put(1, TEXT, guid=VERSION)
+            assert get(registry, f"/schemas/guids/{VERSION}") == (404, b"")
+
     @pytest.mark.parametrize("path", ["/schemas/ids/-1", "/schemas/ids/x", "/schemas/ids/", "/subjects/a", "/nothing"])
     def test_what_is_not_served_is_not_found(self, registry, path):
         assert get(registry, path)[0] == 404

@@ -25,12 +25,22 @@ Ends in order on SIGTERM or Ctrl-C, within `shutdown.deadline`; a second signal
 ends it at once. What it does is logged to standard error; what it is waiting
 for, `datahub-poller status` tells.
 
+With --processes N, N pollers share the partitions as members of one consumer
+group. Signals are handed down to them, and none outlives the command. One that
+dies is started again after 1 s, 2 s, 4 s and so on up to 60 s. All are stopped,
+with the exit code of the one, when one cannot start the first time (2, 3), and
+when one ends with 1 under failure_mode: THROW or on_gap: halt: its partitions
+would go to the others, and halt them one by one. Process k, of 0 to N-1, has
+k in the variable POLLER_PROCESS, in its log lines, and serves its status on
+`status.port` + k: `datahub-poller status --port` asks one.
+
 Exit codes: 0 stopped, 1 failed while running (also when failure_mode: THROW
 halts it), 2 wrong use or configuration, 3 could not start.
 
 Examples:
   datahub-poller run -c action.yaml
   datahub-poller run -c action.yaml --status-port 8471 --debug
+  datahub-poller run -c action.yaml --processes 4
 """),
 )
 @ACTION_FILE
@@ -40,9 +50,22 @@ Examples:
     type=click.IntRange(0, 65535),
     help="Use this instead of `status.port`; 0 takes any free one.",
 )
+@click.option(
+    "--processes",
+    metavar="N",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Run so many pollers, in one consumer group.",
+)
 @click.option("--debug", is_flag=True, help="Log everything, instead of `logs.level`.")
-def run(path: Path, status_port: int | None, debug: bool) -> None:
+@click.option("--lifeline", type=click.IntRange(3), hidden=True)  # what `supervise` gives to its processes
+def run(path: Path, status_port: int | None, processes: int, debug: bool, lifeline: int | None) -> None:
     """Consume the action's topics and call its handler, until stopped."""
+    if processes > 1:
+        from datahub_poller.commands.supervise import supervise
+
+        sys.exit(supervise(path, processes, status_port, debug))
     action = load(path)
     if not action.enabled:
         click.echo(f"datahub-poller: {path}: enabled is false: there is nothing to run", err=True)
@@ -52,8 +75,14 @@ def run(path: Path, status_port: int | None, debug: bool) -> None:
         sys.stdout.reconfigure(line_buffering=True)  # what a handler prints is seen when it prints it
     from datahub_poller.service import Service, leave
 
+    kind = Service
+    if lifeline is not None:
+        from datahub_poller.member import Member, hold_on
+
+        kind = Member
+        hold_on(lifeline)
     try:
-        code = Service(action, os.environ, action.status.port if status_port is None else status_port).run()
+        code = kind(action, os.environ, action.status.port if status_port is None else status_port).run()
     except CannotStart as error:
         _tell_not_started(action, str(error))
         code = NOT_STARTED

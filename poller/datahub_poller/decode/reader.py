@@ -37,7 +37,7 @@ class Reader:
         try:
             self._read = reader_of(self._schema.record, self._schema.named)
             self.generated = True
-        except BeyondError as error:
+        except Exception as error:  # noqa: BLE001 - a fault of the generator's must not keep records waiting either
             if self._schema.recursive:  # fastavro's compiled reader would crash the process on hostile bytes
                 raise Poison("unusable_schema", f"the writer schema contains itself, and {error}") from None
             self._read = _general(self._schema)

@@ -1,7 +1,7 @@
 """Two schema registries on one loopback port: the Confluent API (also as DataHub's GMS speaks it) and AWS Glue's.
 
-Only what readers ask: a schema by id, a subject's version, a Glue schema version. Every request is written down
-and may be interfered with, so that tests can make it slow, failing or absent.
+Only what readers ask: a schema by id or GUID, a subject's version, a Glue schema version. Every request is written
+down and may be interfered with, so that tests can make it slow, failing or absent.
 It knows nothing of Avro: schemas are texts.
 """
 
@@ -20,7 +20,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final, Literal, NamedTuple, Self
 
 Style = Literal["confluent", "datahub"]
-"""`datahub` serves under GMS's path and answers 404 with an empty body, as GMS does."""
+"""`datahub` serves under GMS's path, answers 404 with an empty body, and knows no GUIDs, as GMS does."""
 
 _DATAHUB_PATH: Final = "/schema-registry/api"
 _CONFLUENT_JSON: Final = "application/vnd.schemaregistry.v1+json"
@@ -80,6 +80,7 @@ class RegistryServer:
         self.path = _DATAHUB_PATH if style == "datahub" else ""
         self._authorization = None if credentials is None else _basic(credentials)
         self._schemas: dict[int, dict[str, Any]] = {}
+        self._guids: dict[str, int] = {}
         self._subjects: dict[tuple[str, int], int] = {}
         self._versions: dict[str, dict[str, Any]] = {}
         self._server: _Server | None = _Server(port, self)
@@ -95,10 +96,17 @@ class RegistryServer:
         *,
         subject: str | None = None,
         version: int = 1,
+        guid: str | None = None,
     ) -> None:
-        """Register a schema under a Confluent id, and as a subject's version if it is to be referred to."""
+        """Register a schema under a Confluent id, and as a subject's version if it is to be referred to.
+
+        With a `guid` it is found under that too.
+        """
         listed = [reference._asdict() for reference in references]
         self._schemas[schema_id] = {"schema": text} | ({"references": listed} if listed else {})
+        if guid is not None:
+            self._guids[str(uuid.UUID(guid))] = schema_id
+            self._schemas[schema_id]["guid"] = str(uuid.UUID(guid))
         if subject is not None:
             self._subjects[subject, version] = schema_id
 
@@ -149,6 +157,10 @@ class RegistryServer:
                 if schema is None:
                     return self._refusal(404, 40403, f"Schema {number} not found")
                 return _json(schema | ({"schemaType": "AVRO"} if self._style == "datahub" else {}))
+            case ["schemas", "guids", guid] if self._style == "confluent":
+                if guid not in self._guids:
+                    return self._refusal(404, 40403, f"Schema {guid} not found")
+                return _json(self._schemas[self._guids[guid]])
             case ["subjects", subject, "versions", number] if number.isdecimal():
                 schema_id = self._subjects.get((subject, int(number)))
                 if schema_id is None:

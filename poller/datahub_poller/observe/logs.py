@@ -13,6 +13,7 @@ import sys
 import time
 import traceback
 from collections.abc import Hashable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TextIO
 
 from datahub_poller.observe.scrub import Scrubber, as_text, one_line
@@ -34,14 +35,16 @@ def setup(
 ) -> None:
     """Send every logger's lines to `stream` (standard error) in one form, without the values in `scrub`.
 
-    May be called again: the newest call counts. Python warnings become log lines too.
+    May be called again: the newest call counts. Python warnings become log lines too. Where POLLER_PROCESS is set,
+    each line has it as its field `process`.
     """
     target = sys.stderr if stream is None else stream
     root = logging.getLogger()
     for handler in list(root.handlers):
         if type(handler) in (LineHandler, logging.StreamHandler):
             root.removeHandler(handler)
-    root.addHandler(LineHandler(target, JsonForm() if form == "json" else TextForm(_wants_colour(target)), scrub))
+    made = JsonForm() if form == "json" else TextForm(_wants_colour(target))
+    root.addHandler(LineHandler(target, made, scrub, _process(os.environ.get("POLLER_PROCESS", ""))))
     root.setLevel(level.upper() if isinstance(level, str) else level)
     quiet = logging.NOTSET if root.level <= logging.DEBUG else logging.WARNING
     for name in CHATTY:
@@ -111,8 +114,15 @@ class JsonForm:
 class LineHandler(logging.Handler):
     """Writes lines to a stream. Nothing that is logged, nor a stream that is gone, makes it raise."""
 
-    def __init__(self, stream: TextIO, form: TextForm | JsonForm, scrub: Iterable[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        stream: TextIO,
+        form: TextForm | JsonForm,
+        scrub: Iterable[str] = frozenset(),
+        always: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
         super().__init__()
+        self._always = always
         self._stream = stream
         self._form = form
         self._scrubber = Scrubber(scrub)
@@ -142,7 +152,7 @@ class LineHandler(logging.Handler):
         plain = self._scrubber.plain
         given = getattr(record, _FIELDS, None)
         extra = {name: value for name, value in vars(record).items() if name not in _STANDARD}
-        fields = plain({**(given if isinstance(given, dict) else {}), **extra})
+        fields = plain({**self._always, **(given if isinstance(given, dict) else {}), **extra})
         stack = self._scrubber.text(_stack(record))[-STACK_LIMIT:]
         return Line(
             record.created, record.levelno, plain(_message(record)), plain(record.name), fields, plain_text(stack)
@@ -199,6 +209,13 @@ def _value(value: Any) -> str:
     if isinstance(value, str) and not (text and _BARE.issuperset(text)):
         text = json.dumps(text, ensure_ascii=False)
     return one_line(text)
+
+
+def _process(number: str) -> dict[str, int | str]:
+    """Which of a supervisor's processes this is."""
+    if not number:
+        return {}
+    return {"process": int(number) if number.isascii() and number.isdecimal() else number}
 
 
 def _wants_colour(stream: TextIO) -> bool:
