@@ -215,3 +215,13 @@ def test_importing_the_decoders_imports_no_client_of_a_registry():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_header_decides_also_where_the_values_beginning_is_known():
+    whole, value = intake(), confluent_frame(CHANGE_LOG_ID, change_log())
+    for _ in range(2):
+        assert outcome(whole.read(record(VERSIONED_TOPIC, value), 1.0)) == "event"
+    named = (("__value_schema_id", b"\x00" + (77).to_bytes(4, "big")),)
+    verdict = whole.read(record(VERSIONED_TOPIC, value, headers=named), 1.0)
+    assert verdict == Awaiting(SchemaKey("confluent", 77))
+    assert outcome(whole.read(record(VERSIONED_TOPIC, value, headers=(("trace", b"1"),)), 1.0)) == "event"

@@ -11,6 +11,7 @@ import tracemalloc
 import fastavro
 import pytest
 
+from datahub_poller.decode import datahub
 from datahub_poller.decode.reader import Reader
 from datahub_poller.decode.writer_schema import SCHEMA_LIMIT, FetchedSchema
 from datahub_poller.demo.samples import schema_text
@@ -284,3 +285,16 @@ def test_why_recursive_schemas_are_refused():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode < 0
+
+
+# -- in one go
+
+
+def test_an_index_that_a_union_has_not_is_not_read_as_nothing():
+    made = Reader(FetchedSchema(schema_text("MetadataChangeLog")))
+    payload = change_log()
+    assert made.directly(payload, datahub.CHANGE_LOG) is not None
+    for place in range(len(payload)):
+        bad = payload[:place] + b"\x0e" + payload[place + 1 :]
+        found = made.directly(bad, datahub.CHANGE_LOG)
+        assert found is None or found == datahub.metadata_change_log(made.read(bad)), place
