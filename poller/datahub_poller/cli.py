@@ -29,7 +29,7 @@ Examples:
   datahub-poller check -c action.yaml  try everything that `run` needs
   datahub-poller run -c action.yaml    consume until stopped
   datahub-poller status                what a running poller does and waits for
-  datahub-poller tail -c action.yaml   look at the events, beside the consumer group
+  datahub-poller tail -c action.yaml   look at the events, outside of the group
 
 Exit codes: 0 stopped or all well, 1 failed while running,
 2 wrong use or configuration, 3 could not start.
