@@ -5,9 +5,11 @@ Only what the file needs is imported. Nothing here decides anything about record
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import secrets
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -98,6 +100,17 @@ def registries(action: ActionFile) -> dict[RegistryName, Registry]:
             region=wanted.region, endpoint=wanted.endpoint, profile=wanted.profile, timeout=wanted.timeout
         )
     return made
+
+
+def prepare(made: Iterable[Registry]) -> None:
+    """Import the registries' clients on a thread of their own: it takes as long as joining the group does."""
+
+    def imports() -> None:
+        for registry in made:
+            with contextlib.suppress(Exception):  # the first question says what is wrong
+                registry.prepare()
+
+    threading.Thread(target=imports, name="registries", daemon=True).start()
 
 
 def topics(action: ActionFile, admitted: Filter) -> tuple[str, ...]:

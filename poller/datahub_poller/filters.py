@@ -72,14 +72,22 @@ class Filter:
         return self._leading(lead)
 
     @property
+    def everything(self) -> bool:
+        """Does everything pass?"""
+        return self._everything
+
+    @property
     def leading_fields(self) -> frozenset[str]:
         """The fields that `leading` looks at; empty if they decide nothing."""
         return self._leading_fields
 
     def passes(self, envelope: Envelope) -> bool:
         """Is this event handed out?"""
-        check = self._checks.get(envelope["event_type"])
-        return self._everything if check is None else check(envelope["event"])
+        return self.check_of(envelope["event_type"])(envelope["event"])
+
+    def check_of(self, event_type: str) -> Check:
+        """Is an event of this type handed out?"""
+        return self._checks.get(event_type, _always if self._everything else _never)
 
 
 def compile_filters(filters: Sequence[Mapping[str, Any]], legacy: Mapping[str, Any] | None) -> Filter:

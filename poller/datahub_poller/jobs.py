@@ -37,7 +37,10 @@ class Jobs:
     def invocation(self, work: Invoke) -> Callable[[], Outcome]:
         """One call of the handler with the events of all shares."""
         entries = [entry for share in work.shares for entry in share.piece.entries]
-        events = [self._envelope(entry, work.again) for entry in entries]
+        if work.again:
+            events = [self._envelope(entry, again=True) for entry in entries]
+        else:  # nearly always
+            events = [entry.verdict.envelope for entry in entries if isinstance(entry.verdict, Event)]
 
         def places() -> Iterator[Place]:
             return ((entry.record.tp.topic, entry.record.tp.partition, entry.offset) for entry in entries)

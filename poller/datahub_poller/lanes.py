@@ -31,10 +31,9 @@ class Lane:
         self.flight: int | None = None
         self.blocked = False
         self.draining = False
-        self.bytes = 0
-        # How many events the queue begins with, and their bytes; None where they have to be counted anew.
-        self._front: tuple[int, int] | None = (0, 0)
+        self.pending_bytes = 0
         self.awaiting = 0
+        self.awaiting_since: float | None = None
         self.undecodable = 0
         self.last_failure: Failure | None = None
         self.trouble: str | None = None
@@ -56,6 +55,11 @@ class Lane:
         return self.flight is None and not self.blocked and not self.draining
 
     @property
+    def goes_on(self) -> bool:
+        """Whether what is pending comes next: nothing is to be tried again or dead-lettered before it."""
+        return (self.part is None or self.flight is not None) and not self.blocked and not self.draining
+
+    @property
     def work(self) -> Part:
         """The part in work, where there is one."""
         assert self.part is not None
@@ -71,23 +75,30 @@ class Lane:
         """Records held, in work included."""
         return len(self.pending) + (len(self.part.entries) if self.part else 0)
 
+    @property
+    def bytes(self) -> int:
+        """Bytes of the records held, in work included."""
+        return self.pending_bytes + (self.part.bytes if self.part else 0)
+
     # -- coming in
 
-    def offer(self, record: Record, verdict: Verdict, now: float) -> None:
-        """Take in the next record of the partition. One that was received before is dropped."""
-        if record.offset < self.received:
-            return
-        self.received = record.offset + 1
+    def offer(self, record: Record, verdict: Verdict, now: float) -> Entry | None:
+        """Take in the next record of the partition: its entry, if it has one. What was received before is dropped."""
+        offset = record.offset
+        if offset < self.received:
+            return None
+        self.received = offset + 1
         if isinstance(verdict, Skipped):
             self._settle_behind(self.received)
-            return
+            return None
         entry = Entry(record, verdict, now)
-        if self._front is not None and isinstance(verdict, Event) and self._front[0] == len(self.pending):
-            self._front = self._front[0] + 1, self._front[1] + entry.size
         self.pending.append(entry)
-        self.bytes += entry.size
+        self.pending_bytes += entry.size
         if not isinstance(verdict, Event):
             self._count(verdict, 1)
+            if self.awaiting and self.awaiting_since is None:
+                self.awaiting_since = now
+        return entry
 
     def skip_to(self, offset: int) -> None:
         """There is nothing to hand out up to `offset`: it settles with what comes before it."""
@@ -103,7 +114,7 @@ class Lane:
 
     def reread(self, read: Callable[[Record], Verdict], kind: type[Awaiting | Undecodable] = Awaiting) -> bool:
         """Read again what waited for a schema, or what was undecodable; whether anything changed."""
-        before, self.pending, self._front = self.pending, deque(), None
+        before, self.pending = self.pending, deque()
         changed = False
         for entry in before:
             if not isinstance(entry.verdict, kind):
@@ -113,12 +124,14 @@ class Lane:
             verdict = read(entry.record)
             changed = changed or not isinstance(verdict, kind)
             if isinstance(verdict, Skipped):
-                self.bytes -= entry.size
+                self.pending_bytes -= entry.size
                 self._settle_behind(entry.end)
             else:
                 entry.verdict = verdict
                 self.pending.append(entry)
                 self._count(verdict, 1)
+        if not self.awaiting:
+            self.awaiting_since = None
         return changed
 
     def _count(self, verdict: Verdict, by: int) -> None:
@@ -135,13 +148,8 @@ class Lane:
 
     def ready(self, count: int, size: int) -> tuple[int, int]:
         """How many events from the head on fit into `count` and `size` bytes, and their bytes. One always fits."""
-        if self._front is None:
-            self._front = self._ready(len(self.pending), self.bytes)
-        if self._front[0] <= count and self._front[1] <= size:
-            return self._front
-        return self._ready(count, size)
-
-    def _ready(self, count: int, size: int) -> tuple[int, int]:
+        if not self.awaiting and not self.undecodable and len(self.pending) <= count and self.pending_bytes <= size:
+            return len(self.pending), self.pending_bytes
         taken = held = 0
         for entry in self.pending:
             if taken == count or not isinstance(entry.verdict, Event) or (taken and held + entry.size > size):
@@ -152,16 +160,17 @@ class Lane:
 
     def take(self, count: int, successes: int) -> Piece:
         """The first `count` events become the part in work, as one piece."""
-        piece = Piece(self._popped(count))
-        self.part = Part(deque(piece.entries), [piece], count, successes)
+        entries, held = self._popped(count)
+        piece = Piece(entries)
+        self.part = Part(deque(entries), [piece], count, successes, held)
         return piece
 
-    def _popped(self, count: int) -> list[Entry]:
-        """The first `count` events."""
+    def _popped(self, count: int) -> tuple[list[Entry], int]:
+        """The first `count` entries, and their bytes."""
         entries = [self.pending.popleft() for _ in range(count)]
-        if self._front is not None:
-            self._front = self._front[0] - count, self._front[1] - sum(map(_SIZE, entries))
-        return entries
+        held = sum(map(_SIZE, entries))
+        self.pending_bytes -= held
+        return entries, held
 
     def take_undecodable(self, room: int, successes: int) -> int:
         """Undecodable records at the head become a part that has letters only.
@@ -169,7 +178,7 @@ class Lane:
         At most `room` of them are given up for the first time; returns how many that are.
         """
         doomed: list[Doomed] = []
-        first = 0
+        first = held = 0
         while self.pending and len(doomed) < LONGEST_LETTER_RUN:
             entry = self.pending[0]
             if not isinstance(entry.verdict, Undecodable) or (first == room and not entry.given_up):
@@ -177,11 +186,12 @@ class Lane:
             first += not entry.given_up
             entry.given_up = True
             self.pending.popleft()
-            self._front = None
+            held += entry.size
             self._count(entry.verdict, -1)
             self.last_failure = entry.verdict.failure
             doomed.append(Doomed(entry, entry.verdict.failure, 0, None))
-        self.part = Part(deque(d.entry for d in doomed), [], 0, successes, doomed, judged=True)
+        self.pending_bytes -= held
+        self.part = Part(deque(d.entry for d in doomed), [], 0, successes, held, doomed, judged=True)
         return first
 
     def event_behind(self, room: int) -> bool:
@@ -202,7 +212,6 @@ class Lane:
         part.succeeded += len(piece.entries)
         if len(part.entries) == len(piece.entries) and not part.todo and not part.doomed:  # nearly always
             self.settled = max(self.settled, piece.entries[-1].end)
-            self.bytes -= sum(map(_SIZE, piece.entries))
             self.part = None
             return
         self._finish(piece.entries)
@@ -273,8 +282,11 @@ class Lane:
         """More events for the part, taken from those behind it."""
         assert self.part is not None
         more, held = self.ready(max(0, count), max(0, size))
-        added = self._popped(more) if held <= size else []
+        if held > size:
+            return []
+        added, held = self._popped(more)
         self.part.entries += added
+        self.part.bytes += held
         return added
 
     def _part_of(self, piece: Piece) -> Part:
@@ -290,6 +302,6 @@ class Lane:
         while part.entries and part.entries[0].done:
             entry = part.entries.popleft()
             self.settled = max(self.settled, entry.end)
-            self.bytes -= entry.size
+            part.bytes -= entry.size
         if not part.entries:
             self.part = None

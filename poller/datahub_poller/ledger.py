@@ -7,20 +7,17 @@ results and the time. What an operator should read is left in `notes`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from datahub_poller.appetite import Appetite
 from datahub_poller.batching import Limits
 from datahub_poller.lanes import Lane
 from datahub_poller.model import Event, Failure, Record, Skipped, TopicPartition, Undecodable, Verdict
 from datahub_poller.parts import Lease
 from datahub_poller.policy import Breaker, Policy
 from datahub_poller.works import Flight, Halt, Invoke, Level, Note, Work
-
-FIRST_GUESS = 64 * 1024
-FADING = 0.98
-"""A record's size in bytes before one was seen, and how soon a large one is forgotten, record by record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +49,7 @@ class Ledger:
         self.stopping = False
         self.notes: list[Note] = []
         self.counters: Counter[str] = Counter()
-        self._paused: frozenset[TopicPartition] = frozenset()
-        self._usual: float = FIRST_GUESS
-        self._ahead = settings.limits.size * (settings.concurrency + 1)
+        self._appetite = Appetite(settings.buffer, settings.overhead, settings.limits, settings.concurrency)
 
     # -- partitions come and go
 
@@ -82,15 +77,24 @@ class Ledger:
 
     # -- records come in
 
-    def offer(self, record: Record, verdict: Verdict, now: float) -> None:
-        """A record was read. Without a lane it is dropped: its owner reads it."""
-        lane = self.lanes.get(record.tp)
-        if lane is None:
-            return
-        lane.offer(record, verdict, now)
-        size, faded = record.size, FADING * self._usual
-        self._usual = size if size > faded else max(1.0, faded)
-        self._decoded(verdict)
+    def take_in(self, records: Sequence[Record], read: Callable[[Record, float], Verdict], now: float) -> None:
+        """Records came. Those without a lane are dropped: their owner reads them."""
+        lanes, largest, kept, decoded = self.lanes, 0, 0, False
+        for record in records:
+            lane = lanes.get(record.tp)
+            if lane is None:
+                continue
+            verdict = read(record, now)
+            entry = lane.offer(record, verdict, now)
+            kept += entry is not None
+            size = record.size if entry is None else entry.size
+            if size > largest:  # noqa: PLR1730 - `max` takes three times as long, for every record
+                largest = size
+            decoded = decoded or _is_decoded(verdict)
+        if decoded:
+            self.breaker.decoded()
+        if records:
+            self._appetite.took(len(records), kept, largest)
 
     def reread(self) -> None:
         """Schemas came: read again what waited for one."""
@@ -106,12 +110,9 @@ class Ledger:
 
     def _read_again(self, record: Record) -> Verdict:
         verdict = self.read(record)
-        self._decoded(verdict)
-        return verdict
-
-    def _decoded(self, verdict: Verdict) -> None:
-        if isinstance(verdict, Event) or (isinstance(verdict, Skipped) and verdict.reason != "tombstone"):
+        if _is_decoded(verdict):
             self.breaker.decoded()
+        return verdict
 
     # -- calls
 
@@ -212,47 +213,15 @@ class Ledger:
 
     def held_bytes(self) -> int:
         """What counts against the buffer: all entries, those in flight included."""
-        return sum(self._weight(lane) for lane in self.lanes.values())
+        return self._appetite.held_bytes(self.lanes.values())
 
-    def _weight(self, lane: Lane) -> int:
-        return lane.bytes + self.settings.overhead * lane.records
+    def room(self, most: int, now: float, fetching: bool) -> int:
+        """How many records may be read at once, `most` at most; `fetching`: a registry is being asked."""
+        return self._appetite.room(self.lanes.values(), most, now, self.slots <= 0, fetching)
 
-    def room(self, most: int) -> int:
-        """How many records may be read at once, `most` at most: for any one lane they are not to be too many.
-
-        And only one where all calls are on their way and the next ones could be made of what is here: what is decoded
-        sooner than it is needed costs memory, and time when it has left the processor's caches.
-        """
-        if self.slots <= 0 and sum(len(lane.pending) for lane in self.lanes.values()) >= self._ahead:
-            return 1
-        half = self.settings.buffer // 2
-        left = half - self.held_bytes()
-        if left <= 0:
-            share = half // max(1, len(self.lanes))
-            left = min(
-                (share - self._weight(lane) for lane in self.lanes.values() if lane.tp not in self._paused), default=0
-            )
-        return max(1, min(most, int(left / (self._usual + self.settings.overhead))))
-
-    def paused(self) -> frozenset[TopicPartition]:
-        """Which partitions must bring nothing now.
-
-        The first half of the buffer is for whoever comes first, so that one busy partition may use it; the second
-        half is shared out, so that one that waits cannot take the room of the others. A lane that waits for a
-        schema holds a batch at most.
-        """
-        half = self.settings.buffer // 2
-        share = half // max(1, len(self.lanes))
-        total = self.held_bytes()
-        self._paused = frozenset(
-            lane.tp
-            for lane in self.lanes.values()
-            if (lane.awaiting and len(lane.pending) >= self.settings.limits.size)
-            or total >= 2 * half
-            or (total >= half and self._weight(lane) >= share)
-            or (lane.tp in self._paused and 4 * total >= 3 * half and 2 * self._weight(lane) >= share)
-        )
-        return self._paused
+    def paused(self, now: float, fetching: bool) -> frozenset[TopicPartition]:
+        """Which partitions must bring nothing now."""
+        return self._appetite.paused(self.lanes.values(), now, fetching)
 
     # -- for the log
 
@@ -268,3 +237,7 @@ class Ledger:
     def log(self, level: Level, event: str, **fields: Any) -> None:
         """Leave a line."""
         self.notes.append(Note(level, event, fields))
+
+
+def _is_decoded(verdict: Verdict) -> bool:
+    return isinstance(verdict, Event) or (isinstance(verdict, Skipped) and verdict.reason != "tombstone")

@@ -134,18 +134,17 @@ class Poller:
         """One turn."""
         now = self.clock()
         self.beat(now)
-        room = self.ledger.room(self.settings.poll_records)
+        room = self.ledger.room(self.settings.poll_records, now, self.intake.fetching())
         records = self.source.poll(room, self._patience(now))
         now = self.clock()
-        for record in records:
-            self.ledger.offer(record, self.intake.read(record, now), now)
+        self.ledger.take_in(records, self.intake.read, now)
         busy = bool(self.ledger.flights) or self.intake.fetching()
         self._collect(BUSY_WAIT if busy and (room == 1 or not records) else 0.0)
         now = self.clock()
         self.intake.tick(now)
         for work in self.dispatch.next_works(now):
             self.desk.start(work)
-        self.source.set_paused(self.ledger.paused())
+        self.source.set_paused(self.ledger.paused(now, self.intake.fetching()))
         self.commits.step(now)
         self._quiet(now)
         self._tell(now)

@@ -34,10 +34,11 @@ class Entry:
     __slots__ = ("at", "done", "end", "given_up", "record", "size", "verdict")
 
     def __init__(self, record: Record, verdict: Event | Undecodable | Awaiting, at: float) -> None:
+        _, offset, _, _, key, value, headers = record
         self.record = record
         self.verdict: Event | Undecodable | Awaiting = verdict
-        self.size = record.size
-        self.end = record.offset + 1
+        self.size = record.size if headers else (len(key) if key else 0) + (len(value) if value else 0)
+        self.end = offset + 1
         self.at = at
         self.done = False
         self.given_up = False
@@ -72,14 +73,15 @@ class Doomed(NamedTuple):
 class Part:
     """What was taken from a lane together. `todo` is a stack: its last piece is the next to be invoked.
 
-    `entries` are those not settled yet; `size` is how many events there were; `witness` is the breaker's count
-    of successes when it was taken, so that "nothing succeeded" can be told from "nothing here succeeded".
+    `entries` are those not settled yet, with their `bytes`; `size` is how many events there were; `witness` is the
+    breaker's count of successes when it was taken: "nothing succeeded" is not "nothing here succeeded".
     """
 
     entries: deque[Entry]
     todo: list[Piece]
     size: int
     witness: int
+    bytes: int
     doomed: list[Doomed] = field(default_factory=list)
     succeeded: int = 0
     held: bool = False

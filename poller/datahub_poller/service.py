@@ -142,6 +142,7 @@ class Service:
             return STOPPED
         letters = str(parts.sink.directory.absolute())
         log_event(LOG, logging.INFO, "started", action=self._action.name, topics=list(parts.topics), letters=letters)
+        app.prepare(parts.registries.values())
         self._poller.run()
         halted = self._poller.ledger.halt is not None
         log_event(LOG, logging.INFO, "stopped", counters=dict(self._poller.ledger.counters))

@@ -35,7 +35,8 @@ def command_of(
     """The process of this run. `pythons` has the interpreter of each driver with an environment of its own."""
     settings = {
         "referee": port,
-        "events": loaded.events,
+        "broker": stand.broker,
+        "events": loaded.handled,
         "bootstrap": stand.bootstrap,
         "registry": stand.registry,
         "topics": list(loaded.names.values()),
@@ -54,7 +55,9 @@ def command_of(
     if run.driver == "poller":
         file = directory / "action.json"
         file.write_text(json.dumps(action_file(run, stand, loaded, group, directory), indent=1))
-        return Command([sys.executable, "-m", "datahub_poller", "run", "-c", str(file)], environ, directory)
+        several = ["--processes", str(run.processes)] if run.processes > 1 else []
+        words = [sys.executable, "-m", "datahub_poller", "run", "-c", str(file), *several]
+        return Command(words, environ, directory)
     python = pythons.get(run.driver, Path(sys.executable))
     if run.driver in pythons:
         del environ["PYTHONPATH"]
@@ -65,7 +68,8 @@ def command_of(
 def action_file(run: Run, stand: Stand, loaded: Loaded, group: str, directory: Path) -> dict[str, Any]:
     """The poller's."""
     glue = {"schema_registry": {"type": "glue", "region": "eu-west-1", "endpoint": stand.registry}}
-    only = {"MetadataChangeLogEvent_v1": {"event": [{"aspectName": PASSING}]}}
+    only = {"MetadataChangeLogEvent_v1": {"event": list(PASSING)}}
+    batch = {"size": run.batch, "window": run.window}
     return {
         "name": group,
         "source": {
@@ -80,7 +84,7 @@ def action_file(run: Run, stand: Stand, loaded: Loaded, group: str, directory: P
             },
         },
         **({"filters": [{"type": "event_type", "config": {"filter": only}}]} if run.filtered else {}),
-        "batch": {"size": run.batch, "window": "10ms"},
+        "batch": {key: value for key, value in batch.items() if value is not None},
         "handler": {"type": "python", "config": {"function": "poller_handler:handle", "path": str(DRIVERS)}},
         "dead_letter": {"type": "file", "config": {"directory": str(directory / "letters"), "ephemeral": "accept"}},
         "status": {"port": 0},

@@ -1,4 +1,4 @@
-"""From what was measured to what is said of it: medians, ratios inside of a round, the table, the bars.
+"""From what was measured to what is said of it: medians, ratios inside of a round, rows, the document.
 
 Pure: no clock, no processes.
 """
@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple, Self
 
 
 class Measured(NamedTuple):
     """One run of one round: CPU and time of its window. `peak` is in MB; `commits` is None where nobody counts them.
 
-    `until_window` and `until_first` are seconds from the process's start to the window and to the first event handled.
+    Of several processes, CPU, memory, calls and commits are sums. `until_window` and `until_first` are seconds from
+    the start to the window and to the first event handled. `broker` is the CPU seconds that the broker used in the
+    window. `handled` is how many of the events a filter let through.
     """
 
     run: str
@@ -26,6 +28,8 @@ class Measured(NamedTuple):
     commits: int | None = None
     until_window: float = 0.0
     until_first: float = 0.0
+    broker: float | None = None
+    handled: int | None = None
 
     @property
     def per_second(self) -> float:
@@ -36,6 +40,56 @@ class Measured(NamedTuple):
         """CPU milliseconds for a thousand events."""
         return self.cpu * 1e6 / self.events
 
+    @property
+    def broker_ms(self) -> float | None:
+        """The broker's, for a thousand events."""
+        return None if self.broker is None else self.broker * 1e6 / self.events
+
+
+class Started(NamedTuple):
+    """One start of the poller, in seconds from the start of its process; `rss` in MB, at the first poll."""
+
+    run: str
+    round: int
+    until_poll: float
+    rss: float
+    until_assigned: float
+
+
+class Thin(NamedTuple):
+    """Few events, spread over all partitions: `seconds` from the first one's sending to the last one's commit."""
+
+    events: int
+    seconds: float
+    cpu: float
+    calls: int
+    rss: float
+
+    @property
+    def cpu_ms(self) -> float:
+        """CPU milliseconds for a thousand events, rest included."""
+        return self.cpu * 1e6 / self.events
+
+    @property
+    def fill(self) -> float:
+        """Events in a call, on average."""
+        return self.events / self.calls
+
+
+class Rested(NamedTuple):
+    """One poller without events: CPU milliseconds for each second, MB; and under thin traffic if it got any."""
+
+    run: str
+    round: int
+    partitions: int
+    until_assigned: float
+    cpu_ms: float
+    rss: float
+    thin: Thin | None = None
+
+
+Record = Measured | Started | Rested
+
 
 class Spread(NamedTuple):
     """The median, the least and the greatest."""
@@ -45,8 +99,9 @@ class Spread(NamedTuple):
     most: float
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> Spread:
-        return cls(median(values), min(values), max(values))
+    def of(cls, values: Sequence[float]) -> Self | None:
+        """None of nothing."""
+        return cls(median(values), min(values), max(values)) if values else None
 
 
 class Row(NamedTuple):
@@ -60,102 +115,72 @@ class Row(NamedTuple):
     ratio: Spread | None
     cpu_ms: float
     cpu_ratio: float | None
+    broker_ms: float | None
     peak: float
+    passed: float | None = None
 
 
-class Bar(NamedTuple):
-    """A limit on one figure of a run."""
-
-    run: str
-    figure: Literal["ratio", "cpu_ratio", "peak"]
-    at_least: float | None = None
-    at_most: float | None = None
-
-    def __str__(self) -> str:
-        words = {"ratio": "events/s, against bare", "cpu_ratio": "CPU, against bare", "peak": "MB at most"}
-        limit = f"at least {self.at_least:g}" if self.at_least is not None else f"at most {self.at_most:g}"
-        return f"{self.run}: {words[self.figure]}: {limit}"
+def figure(records: Iterable[Record], run: str, name: str) -> Spread | None:
+    """One figure of a run in all its rounds."""
+    return Spread.of(list(_by_round(records, run, name).values()))
 
 
-def rows(measured: Iterable[Measured], beside: Mapping[str, str]) -> list[Row]:
+def compared(records: Sequence[Record], run: str, against: str, name: str) -> Spread | None:
+    """The ratio of one figure of two runs, taken inside of each round that has both."""
+    mine, theirs = _by_round(records, run, name), _by_round(records, against, name)
+    return Spread.of([value / theirs[number] for number, value in mine.items() if number in theirs])
+
+
+def _by_round(records: Iterable[Record], run: str, name: str) -> dict[int, float]:
+    values = ((each.round, getattr(each, name)) for each in records if each.run == run)
+    return {number: value for number, value in values if value is not None}
+
+
+def rows(measured: Sequence[Measured], beside: Mapping[str, str]) -> list[Row]:
     """A row for each run, in the order in which they were first measured. `beside` says what each is divided by."""
-    by_run: dict[str, dict[int, Measured]] = {}
-    for each in measured:
-        by_run.setdefault(each.run, {})[each.round] = each
-    return [_row(run, mine, beside[run], by_run.get(beside[run], {})) for run, mine in by_run.items()]
+    return [_row(measured, run, beside[run]) for run in dict.fromkeys(each.run for each in measured)]
 
 
-def _row(run: str, mine: Mapping[int, Measured], other: str, theirs: Mapping[int, Measured]) -> Row:
-    both = [(each, theirs[number]) for number, each in mine.items() if number in theirs]
-    some = list(mine.values())
+def _row(measured: Sequence[Measured], run: str, other: str) -> Row:
+    some = [each for each in measured if each.run == run]
+    speed = figure(measured, run, "per_second")
+    assert speed is not None
+    first = some[0]
     return Row(
         run=run,
         beside=other,
         rounds=len(some),
-        events=some[0].events,
-        per_second=Spread.of([each.per_second for each in some]),
-        ratio=Spread.of([each.per_second / base.per_second for each, base in both]) if both else None,
+        events=first.events,
+        per_second=speed,
+        ratio=compared(measured, run, other, "per_second"),
         cpu_ms=median(each.cpu_ms for each in some),
-        cpu_ratio=median(each.cpu_ms / base.cpu_ms for each, base in both) if both else None,
+        cpu_ratio=_middle(compared(measured, run, other, "cpu_ms")),
+        broker_ms=_middle(figure(measured, run, "broker_ms")),
         peak=max(each.peak for each in some),
+        passed=None if first.handled is None else first.handled / first.events,
     )
 
 
-def missed(table_rows: Iterable[Row], bars: Iterable[Bar]) -> list[str]:
-    """A sentence for each bar that was not reached. What was not measured has reached nothing."""
-    by_run = {row.run: row for row in table_rows}
-    return [said for bar in bars if (said := _missed(by_run.get(bar.run), bar))]
+def _middle(spread: Spread | None) -> float | None:
+    return None if spread is None else spread.middle
 
 
-def _missed(row: Row | None, bar: Bar) -> str:
-    value = None if row is None else _figure(row, bar.figure)
-    if value is None:
-        return f"{bar}: not measured"
-    low = bar.at_least is not None and value < bar.at_least
-    high = bar.at_most is not None and value > bar.at_most
-    return f"{bar}: it is {value:.2f}" if low or high else ""
+def document(records: Sequence[Record], table_rows: Iterable[Row], about: Mapping[str, Any]) -> dict[str, Any]:
+    """For scripts: the rows, and what was measured, run by run, start by start, rest by rest."""
+    return {
+        **about,
+        "rows": [plain(row) for row in table_rows],
+        "runs": [_run(each) for each in records if isinstance(each, Measured)],
+        "starts": [plain(each) for each in records if isinstance(each, Started)],
+        "rests": [plain(each) for each in records if isinstance(each, Rested)],
+    }
 
 
-def _figure(row: Row, name: str) -> float | None:
-    value = getattr(row, name)
-    return value.middle if isinstance(value, Spread) else value
+def _run(each: Measured) -> dict[str, Any]:
+    return {**plain(each), "per_second": each.per_second, "cpu_ms": each.cpu_ms, "broker_ms": each.broker_ms}
 
 
-HEADER = ("run", "events", "events/s", "least - most", "ratio", "least - most", "CPU ms/1k", "CPU ratio", "peak MB")
-
-
-def table(table_rows: Iterable[Row]) -> str:
-    """For a person: text in columns, numbers to the right."""
-    lines = [HEADER, *(_cells(row) for row in table_rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADER))]
-    return "".join(_aligned(line, widths) + "\n" for line in lines)
-
-
-def _cells(row: Row) -> tuple[str, ...]:
-    speed, ratio = row.per_second, row.ratio
-    return (
-        row.run,
-        f"{row.events:,}",
-        f"{speed.middle:,.0f}",
-        f"{speed.least:,.0f} - {speed.most:,.0f}",
-        "-" if ratio is None else f"{ratio.middle:.2f}",
-        "-" if ratio is None else f"{ratio.least:.2f} - {ratio.most:.2f}",
-        f"{row.cpu_ms:.1f}",
-        "-" if row.cpu_ratio is None else f"{row.cpu_ratio:.2f}",
-        f"{row.peak:.0f}",
-    )
-
-
-def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
-    padded = [cell.rjust(width) for cell, width in zip(cells, widths, strict=True)]
-    return "  ".join([cells[0].ljust(widths[0]), *padded[1:]])
-
-
-def document(measured: Iterable[Measured], table_rows: Iterable[Row], about: Mapping[str, Any]) -> dict[str, Any]:
-    """For scripts: what was measured, run by run, and the rows."""
-    runs = [{**each._asdict(), "per_second": each.per_second, "cpu_ms": each.cpu_ms} for each in measured]
-    return {**about, "rows": [_plain(row) for row in table_rows], "runs": runs}
-
-
-def _plain(row: Row) -> dict[str, Any]:
-    return {name: value._asdict() if isinstance(value, Spread) else value for name, value in row._asdict().items()}
+def plain(value: NamedTuple) -> dict[str, Any]:
+    """By names, also what is inside of it."""
+    found = {name: plain(each) if isinstance(each, Spread | Thin) else each for name, each in value._asdict().items()}
+    return {**found, "cpu_ms": value.cpu_ms, "fill": value.fill} if isinstance(value, Thin) else found

@@ -1,42 +1,39 @@
 """What every run reads from: one real Apache Kafka, a registry, and topics with the same events for everybody.
 
-Owns them and how a group's progress is looked at. Topics are produced once for each framing and number of events.
+Owns them and how a group's progress is looked at. Topics are produced once for each framing and number of events,
+but for those whose events are held back: these are read by one run.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 
-from benchmarks.corpus import (
-    GLUE_IDS,
-    SCHEMA_IDS,
-    TOPICS,
-    Corpus,
-    Framing,
-    cycled,
-    framed,
-    partition_of,
-)
+from benchmarks.corpus import GLUE_IDS, SCHEMA_IDS, TOPICS, Corpus, Framing, cycled, framed, partition_of
+from benchmarks.sending import HeldBack, Sending
 from datahub_poller.demo.registry import RegistryServer
 from kafka.cluster import KafkaCluster
-from support.brokers import KafkaBed, patiently
+from support.brokers import KafkaBed, eventually, patiently
 
 PARTITIONS: Final = 2
-FLUSH_SECONDS: Final = 120.0
-FULL_SECONDS: Final = 0.05
+"""Of each topic."""
+ANSWER_SECONDS: Final = 5.0
 
 
 class Loaded(NamedTuple):
-    """Topics with events in them, by the names that DataHub gives them; and where each partition ends."""
+    """Topics with events in them, by the names that DataHub gives them; and where each partition ends.
+
+    `passing` is how many of the events a filter lets through; None without a filter.
+    """
 
     names: dict[str, str]
     ends: dict[TopicPartition, int]
+    passing: int | None = None
 
     def of(self, topics: tuple[str, ...]) -> Loaded:
         """Some of them."""
@@ -48,70 +45,96 @@ class Loaded(NamedTuple):
     def events(self) -> int:
         return sum(self.ends.values())
 
+    @property
+    def handled(self) -> int:
+        """How many of them a handler gets."""
+        return self.events if self.passing is None else self.passing
+
 
 class Stand:
-    """The broker at `bootstrap` and the registry at `registry`, which speaks Confluent's API and Glue's."""
+    """The broker at `bootstrap` and the registry at `registry`, which speaks Confluent's API and Glue's.
 
-    def __init__(self, bootstrap: str, registry: RegistryServer, corpus: Corpus) -> None:
+    `broker` is the broker's process id.
+    """
+
+    def __init__(self, bootstrap: str, broker: int, registry: RegistryServer, corpus: Corpus) -> None:
         self.bootstrap = bootstrap
+        self.broker = broker
         self.registry = registry.url
-        self._corpus = corpus
+        self.corpus = corpus
         self._bed = KafkaBed(bootstrap)
         self._loaded: dict[tuple[Framing, int], Loaded] = {}
+        self._made = 0
         for name, text in corpus.schemas.items():
             for topic in TOPICS:
                 registry.put(SCHEMA_IDS[name], text, subject=f"{topic}-value")
             registry.put_version(str(GLUE_IDS[name]), text)
 
+    def topics(self, partitions: Sequence[int] = (PARTITIONS,) * len(TOPICS)) -> dict[str, str]:
+        """New ones, with so many partitions each, by the names that DataHub gives them."""
+        prefix = f"{self._made}." if self._made else ""
+        self._made += 1
+        names = {topic: f"{prefix}{topic}" for topic in TOPICS}
+        for name, count in zip(names.values(), partitions, strict=True):
+            self._bed.create_topic(name, count)
+        self._wait_for_leaders(zip(names.values(), partitions, strict=True))
+        return names
+
+    def _wait_for_leaders(self, topics: Iterable[tuple[str, int]]) -> None:
+        """A leader may be told before it knows that it is one: who begins then is sent away for seconds."""
+        wanted = [TopicPartition(name, number, 0) for name, count in topics for number in range(count)]
+        with self._looking("looks-only") as consumer:
+
+            def led() -> bool:
+                found = patiently(lambda: consumer.offsets_for_times(wanted, timeout=ANSWER_SECONDS))
+                return all(each.error is None for each in found)
+
+            eventually(led, f"{len(wanted)} partitions have no leaders")
+
     def loaded(self, framing: Framing, count: int) -> Loaded:
         """Topics with so many events, produced when they are first asked for."""
         known = self._loaded.get((framing, count))
         if known is None:
-            known = self._loaded[framing, count] = self._produced(framing, count)
+            sending = Sending(self.bootstrap, {"linger.ms": 20})
+            known = self._loaded[framing, count] = self._filled(sending, framing, count)
         return known
 
-    def _produced(self, framing: Framing, count: int) -> Loaded:
-        prefix = "" if not self._loaded else f"{framing}.{count}."
-        names = {topic: f"{prefix}{topic}" for topic in TOPICS}
-        for name in names.values():
-            self._bed.create_topic(name, PARTITIONS)
-        values = [framed(entry, framing) for entry in self._corpus.entries[:count]]
+    def held_back(self, framing: Framing, count: int) -> tuple[Loaded, Callable[[], None]]:
+        """New topics with so many events that nobody can read, and what lets everybody read them."""
+        sending = HeldBack(self.bootstrap, f"held-back-{self._made}")
+        return self._filled(sending, framing, count), sending.release
+
+    def _filled(self, sending: Sending, framing: Framing, count: int) -> Loaded:
+        names = self.topics()
+        values = [framed(entry, framing) for entry in self.corpus.entries[:count]]
         ends: Counter[TopicPartition] = Counter()
-        failed: list[str] = []
-        producer = Producer({"bootstrap.servers": self.bootstrap, "log_level": 0, "linger.ms": 20})
-        for number, entry in enumerate(cycled(self._corpus.entries, count)):
+        for number, entry in enumerate(cycled(self.corpus.entries, count)):
             where = TopicPartition(names[entry.topic], partition_of(entry.key, PARTITIONS))
-            _send(producer, where, entry.key, values[number % len(values)], failed)
+            sending.send(where, entry.key, values[number % len(values)])
             ends[where] += 1
-        left = producer.flush(FLUSH_SECONDS)
-        if left or failed:
-            raise RuntimeError(f"{left} events were not produced; {failed[:3]}")
+        sending.flush()
         return Loaded(names, dict(ends))
 
     @contextlib.contextmanager
     def watched(self, group: str, loaded: Loaded) -> Iterator[Callable[[], int]]:
         """How many events the group has committed so far, asked of the broker each time."""
-        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": group, "log_level": 0})
         wanted = list(loaded.ends)
+        with self._looking(group) as consumer:
+
+            def committed() -> int:
+                found = patiently(lambda: consumer.committed(wanted, timeout=ANSWER_SECONDS))
+                # A transaction's end stands in the log too, behind its last event.
+                return sum(min(max(0, each.offset), loaded.ends[each]) for each in found)
+
+            yield committed
+
+    @contextlib.contextmanager
+    def _looking(self, group: str) -> Iterator[Consumer]:
+        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": group, "log_level": 0})
         try:
-            yield lambda: sum(max(0, each.offset) for each in patiently(lambda: consumer.committed(wanted, timeout=5)))
+            yield consumer
         finally:
             consumer.close()
-
-
-def _send(producer: Producer, where: TopicPartition, key: bytes, value: bytes, failed: list[str]) -> None:
-    def told(error: object, _: object) -> None:
-        if error is not None:
-            failed.append(str(error))
-
-    while True:
-        try:
-            producer.produce(where.topic, value, key, where.partition, on_delivery=told)
-        except BufferError:
-            producer.poll(FULL_SECONDS)
-        else:
-            producer.poll(0)
-            return
 
 
 @contextlib.contextmanager
@@ -119,4 +142,5 @@ def stand(libs: Path, directory: Path, corpus: Corpus) -> Iterator[tuple[Stand, 
     """A broker of these jars and a registry, and which Kafka it is."""
     jars = [path.stem.removeprefix("kafka-clients-") for path in libs.glob("kafka-clients-*.jar")]
     with KafkaCluster(libs, directory, heap="512m") as cluster, RegistryServer() as registry:
-        yield Stand(cluster.bootstrap, registry, corpus), f"Apache Kafka {', '.join(jars)}"
+        (broker,) = cluster._running.values()
+        yield Stand(cluster.bootstrap, broker.pid, registry, corpus), f"Apache Kafka {', '.join(jars)}"

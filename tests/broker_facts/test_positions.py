@@ -5,7 +5,15 @@ from __future__ import annotations
 import time
 
 import pytest
-from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_LOG_APPEND_TIME, KafkaException, Producer, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    OFFSET_END,
+    TIMESTAMP_CREATE_TIME,
+    TIMESTAMP_LOG_APPEND_TIME,
+    KafkaException,
+    Producer,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -99,6 +107,18 @@ def test_offsets_for_times_gives_minus_one_past_the_end_and_on_an_empty_partitio
 
     assert [at(0, 0), at(0, 1000), at(0, 1001), at(0, 3000)] == [0, 0, 1, 1]
     assert [at(0, 3001), at(1, 0)] == [-1, -1]
+
+
+def test_offsets_for_times_gives_the_ends_of_many_partitions_in_one_question(kafka, raw, topic):
+    kafka.produce_all([Sent(topic, 0, b"a"), Sent(topic, 0, b"b"), Sent(topic, 1, b"c")])
+    kafka.delete_records(topic, 0, 1)
+    ask = raw(topic).consumer
+
+    def of_both(at):
+        return [found.offset for found in ask.offsets_for_times([TopicPartition(topic, n, at) for n in (0, 1)], 5)]
+
+    assert of_both(OFFSET_BEGINNING) == [1, 0]
+    assert of_both(OFFSET_END) == [2, 1]
 
 
 def test_offsets_for_times_of_a_partition_that_is_not_there_raises_unknown_partition(raw, topic, unique):

@@ -19,13 +19,14 @@ from support.brokers import MockBed
 from support.tether import tethered
 
 NEVER = ("aws_schema_registry", "boto3", "botocore", "rich")
-AT_THE_FIRST_FETCH = ("confluent_kafka.schema_registry", "httpx", "httpx2", "requests", "urllib3")
+AFTER_SUBSCRIBING = ("confluent_kafka.schema_registry", "httpx", "httpx2", "requests", "urllib3")
 PATIENCE = 40.0
 
 
-def imported(log: Path) -> set[str]:
-    """The modules in the output of `python -X importtime` up to now."""
-    lines = log.read_text(errors="replace").splitlines()
+def imported(log: Path, until: str | None = None) -> set[str]:
+    """The modules in the output of `python -X importtime` up to now, or up to a line that has this in it."""
+    text = log.read_text(errors="replace")
+    lines = (text if until is None else text[: text.index(until)]).splitlines()
     return {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time:")}
 
 
@@ -81,7 +82,7 @@ def action_file(bed: MockBed, registry: RegistryServer, folder: Path, name: str)
     return path
 
 
-def test_run_with_a_confluent_registry_loads_its_client_at_the_first_fetch_and_never_aws_or_rich(
+def test_run_with_a_confluent_registry_loads_its_client_while_it_joins_the_group_and_never_aws_or_rich(
     mock_bed: MockBed, tmp_path: Path, unique: Callable[[str], str]
 ):
     sample = metadata_change_log("urn:li:tag:pii", "tagProperties", {"name": "pii"})
@@ -95,9 +96,11 @@ def test_run_with_a_confluent_registry_loads_its_client_at_the_first_fetch_and_n
         process = subprocess.Popen(tethered(command), stdout=output, stderr=subprocess.STDOUT, env={**os.environ})
         try:
             eventually(lambda: len(status(log).get("partitions", [])) == 3, process, log)
-            before = imported(log)
+            before = imported(log, until='"event":"started"')
             assert "datahub_poller.loop" in before
-            assert of(before, (*NEVER, *AT_THE_FIRST_FETCH)) == set()
+            assert of(before, (*NEVER, *AFTER_SUBSCRIBING)) == set()
+            eventually(lambda: "confluent_kafka.schema_registry" in imported(log), process, log)
+            assert registry.requests == []
 
             mock_bed.produce(VERSIONED_TOPIC, 0, confluent_frame(7, sample.body))
             eventually(lambda: settled(log) == 1, process, log)

@@ -177,7 +177,7 @@ class Delivery(RuleBasedStateMachine):
         self._read(TPS[which], count)
 
     def _read(self, tp, count):
-        if tp not in self.ledger.lanes or tp in self.ledger.paused():
+        if tp not in self.ledger.lanes or tp in self.ledger.paused(self.now, fetching=False):
             return 0
         found = [record for record in self.log[tp] if record.offset >= self.position[tp]][:count]
         for record in found:
@@ -188,19 +188,19 @@ class Delivery(RuleBasedStateMachine):
                 self.done[tp].add(record.offset)
             if isinstance(verdict, Event):
                 self._decoded()
-            self.ledger.offer(record, verdict, self.now)
+            self.ledger.take_in([record], lambda _record, _now, verdict=verdict: verdict, self.now)
         return len(found)
 
     def read_again_what_was_read(self, which):
         tp = TPS[which]
         for record in list(self.taken[tp].values())[-3:] if tp in self.ledger.lanes else ():
-            self.ledger.offer(record, verdict_of(record, self.known), self.now)
+            self.ledger.take_in([record], lambda given, _now: verdict_of(given, self.known), self.now)
 
     def read_a_record_of_another_member(self, which):
         tp = TPS[which]
         if tp not in self.ledger.lanes:
             record = record_of(tp, self.end[tp], value_of("good"))
-            self.ledger.offer(record, verdict_of(record, self.known), self.now)
+            self.ledger.take_in([record], lambda given, _now: verdict_of(given, self.known), self.now)
             assert tp not in self.ledger.lanes
 
     def be_quiet(self):
@@ -530,7 +530,7 @@ class Delivery(RuleBasedStateMachine):
     def memory_is_bounded(self):
         assert self.held() <= self.buffer + POLL_RECORDS * LARGEST
         if self.held() >= self.buffer:
-            assert self.ledger.paused() == set(self.ledger.lanes)
+            assert self.ledger.paused(self.now, fetching=False) == set(self.ledger.lanes)
 
     @invariant()
     def the_halt_settles_nothing_at_or_past_the_failed_record(self):
@@ -612,7 +612,7 @@ class Delivery(RuleBasedStateMachine):
     def _finally(self):
         assert self._all_settled(), {tp: (lane.settled, self.end[tp]) for tp, lane in self.ledger.lanes.items()}
         assert self.ledger.held_bytes() == 0
-        assert self.ledger.paused() == frozenset()
+        assert self.ledger.paused(self.now, fetching=False) == frozenset()
         assert all(lane.idle for lane in self.ledger.lanes.values())
         events = {(tp, r.offset) for tp in self.log for r in self.log[tp] if kind_of(r) in ("good", "poison")}
         junk = {(tp, r.offset) for tp in self.log for r in self.log[tp] if kind_of(r) == "junk"}

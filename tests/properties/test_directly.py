@@ -100,7 +100,7 @@ def test_it_is_what_the_slow_way_gives_or_nothing(name, shape, slow):
             payload = written(parsed, values.of(parsed))
             if number % 2:
                 payload = damaged(chance, payload)
-            found = reader.directly(payload, shape)
+            found = reader.in_one_go(shape)(payload, 0)
             expected = slowly(slow, reader, payload)
             if found is not None:
                 assert same(found, expected), (schema, payload)
@@ -118,4 +118,4 @@ def test_datahubs_own_schemas_are_read_in_one_go():
         reader = Reader(FetchedSchema(schema_text(name)))
         parsed = fastavro.parse_schema(json.loads(schema_text(name)))
         values = Values(random.Random(SEED), parsed["__named_schemas"], texts_only=True)
-        assert all(reader.directly(written(parsed, values.of(parsed)), shape) is not None for _ in range(200))
+        assert all(reader.in_one_go(shape)(written(parsed, values.of(parsed)), 0) is not None for _ in range(200))

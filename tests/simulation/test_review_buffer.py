@@ -30,9 +30,10 @@ def test_what_one_poll_brings_for_a_stuck_partition_leaves_room_for_the_others(s
 def test_records_of_no_size_are_read_many_at_a_time():
     ledger = Simulation({"t": 1}).ledger
     ledger.open(STUCK, 0, None, 0.0)
-    for offset in range(50_000):
-        ledger.offer(Record(STUCK, offset, -1, "NOT_AVAILABLE", None, None, ()), Skipped("tombstone"), 0.0)
-    assert ledger.room(500) == 500
+    for first in range(0, 50_000, 500):
+        tombstones = [Record(STUCK, first + each, -1, "NOT_AVAILABLE", None, None, ()) for each in range(500)]
+        ledger.take_in(tombstones, lambda _record, _now: Skipped("tombstone"), 0.0)
+    assert ledger.room(500, 1.0, fetching=False) == 500
 
 
 def test_no_more_is_read_ahead_than_the_next_calls_take():
@@ -40,12 +41,12 @@ def test_no_more_is_read_ahead_than_the_next_calls_take():
     sim = Simulation({"t": 2}, limits=Limits(size=10, window=0.0))
     ledger = sim.ledger
     ledger.open(STUCK, 0, None, 0.0)
-    for offset in range(30):
-        ledger.offer(Record(STUCK, offset, -1, "NOT_AVAILABLE", b"k", b"good", ()), Event({}), 0.0)
-    assert ledger.room(500) > 1, "a call can start"
+    records = [Record(STUCK, offset, -1, "NOT_AVAILABLE", b"k", b"good", ()) for offset in range(20)]
+    ledger.take_in(records, lambda _record, _now: Event({}), 0.0)
+    assert ledger.room(500, 1.0, fetching=False) > 1, "a call can start"
     (work,) = sim.poller.dispatch.next_works(1.0)
-    assert ledger.room(500) == 1, "20 are here, and the call takes 10"
+    assert ledger.room(500, 1.0, fetching=False) == 1, "a batch more is here"
     ledger.lanes[STUCK].pending.popleft()
-    assert ledger.room(500) > 1
+    assert ledger.room(500, 1.0, fetching=False) > 1
     ledger.land(work.flight)
-    assert ledger.room(500) > 1
+    assert ledger.room(500, 1.0, fetching=False) > 1

@@ -11,34 +11,43 @@ from types import SimpleNamespace
 import pytest
 
 from benchmarks import command, environments
+from benchmarks.bars import Bar, judged
 from benchmarks.commands import DRIVERS, action_file, command_of
 from benchmarks.corpus import TOPICS
-from benchmarks.runs import FULL, PEERS
+from benchmarks.figures import Started
+from benchmarks.options import chosen, options_of
+from benchmarks.runs import FULL, FULL_PROBES, PEERS, QUICK, QUICK_PROBES
 from benchmarks.stand import Loaded
 from datahub_poller.config import parse_action
 from support.jars import UnavailableError
 
-STAND = SimpleNamespace(bootstrap="localhost:9092", registry="http://localhost:8081")
+STAND = SimpleNamespace(bootstrap="localhost:9092", registry="http://localhost:8081", broker=4321)
 LOADED = Loaded({topic: f"x.{topic}" for topic in TOPICS}, {})
 
 
-@pytest.mark.parametrize("run", [run for run in FULL if run.driver == "poller"], ids=lambda run: run.name)
+RUNS = [*FULL, *(probe.run for probe in FULL_PROBES)]
+
+
+@pytest.mark.parametrize("run", [run for run in RUNS if run.driver == "poller"], ids=lambda run: run.name)
 def test_the_action_files_are_good_and_read_what_the_run_says(run, tmp_path):
     action = parse_action(action_file(run, STAND, LOADED.of(run.topics), "group", tmp_path), {})
     source = action.source.config
     assert sorted(source.topic_routes.values()) == sorted(f"x.{topic}" for topic in run.topics)
     assert source.schema_registry.type == ("confluent" if run.framing == "confluent" else "glue")
     assert (action.batch.size, source.start, bool(action.filters)) == (run.batch, "earliest", run.filtered)
+    assert action.batch.window == (0.5 if run.window is None else 0.01)
 
 
-@pytest.mark.parametrize("run", FULL, ids=lambda run: run.name)
+@pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
 def test_every_run_has_a_driver_and_is_told_what_to_do(run, tmp_path):
     pythons = {driver: Path(f"/environments/{driver}/python") for driver in PEERS}
     found = command_of(run, STAND, LOADED.of(run.topics), "group", 1234, tmp_path, pythons)
-    assert Path(found.words[-1]).is_file()
+    assert Path(found.words[-1 if run.processes == 1 else -3]).is_file()
+    assert (found.words[-2:] == ["--processes", str(run.processes)]) == (run.processes > 1)
     assert found.words[0] == str(pythons.get(run.driver, sys.executable))
     said = json.loads(found.environ["BENCHMARK_RUN"])
     assert (said["group"], said["referee"], said["batch"], said["commit"]) == ("group", 1234, run.batch, run.commit)
+    assert said["broker"] == 4321
     assert ("PYTHONPATH" in found.environ) == (run.driver not in PEERS)
 
 
@@ -51,9 +60,36 @@ def test_every_driver_with_an_environment_has_its_pins_and_no_address():
     assert {path.stem.removeprefix("peer_") for path in DRIVERS.glob("peer_*.py")} == {*PEERS, "actions"}
 
 
-def test_a_run_brings_what_it_stands_beside():
-    chosen = command._chosen(command._options(["--only", "poller, filter 4 %"]))
-    assert [run.name for run in chosen] == ["bare, change logs", "poller, filter 4 %"]
+def test_a_handler_is_told_of_the_events_that_it_will_see(tmp_path):
+    loaded = LOADED._replace(ends={"a": 100, "b": 40})
+    found = command_of(FULL[0], STAND, loaded, "group", 1, tmp_path, {})
+    assert json.loads(found.environ["BENCHMARK_RUN"])["events"] == 140
+    found = command_of(FULL[0], STAND, loaded._replace(passing=7), "group", 1, tmp_path, {})
+    assert json.loads(found.environ["BENCHMARK_RUN"])["events"] == 7
+
+
+@pytest.mark.parametrize(
+    ("arguments", "runs", "probes"),
+    [
+        (["--only", "poller, filter 5 %"], ["bare, change logs", "poller, filter 5 %"], []),
+        (["--only", "bare, 1000, sync"], ["bare, 1000", "bare, 1000, sync"], []),
+        (["--only", "1,000 partitions", "--only", "bare, 100"], ["bare, 100"], ["1,000 partitions"]),
+        ([], [run.name for run in QUICK], [probe.name for probe in QUICK_PROBES]),
+        (["--full"], [run.name for run in FULL], [probe.name for probe in FULL_PROBES]),
+    ],
+)
+def test_what_is_chosen_brings_what_it_stands_beside(arguments, runs, probes):
+    found = chosen(options_of(arguments))
+    assert [run.name for run in found.runs] == runs
+    assert [probe.name for probe in found.probes] == probes
+
+
+def test_the_help_lists_everything_that_can_be_chosen(capsys):
+    with pytest.raises(SystemExit) as ended:
+        command.command(["--help"])
+    assert ended.value.code == 0
+    lines = {line.strip().removesuffix("--full").strip() for line in capsys.readouterr().out.splitlines()}
+    assert {each.name for each in (*FULL, *FULL_PROBES)} <= lines
 
 
 @pytest.mark.parametrize("arguments", [["--events", "1500"], ["--rounds", "0"], ["--only", "nothing"], ["--bars", "x"]])
@@ -62,6 +98,15 @@ def test_a_wrong_command_line_ends_with_2(arguments, capsys):
         command.command(arguments)
     assert ended.value.code == 2
     assert arguments[0] in capsys.readouterr().err
+
+
+def test_a_missed_bar_ends_with_1_and_a_line_that_says_what_it_is_and_should_be(capsys):
+    records = [Started("start", 1, until_poll=0.7, rss=50.0, until_assigned=0.8)]
+    slow, small = Bar("start", "until_poll", at_most=0.6), Bar("start", "rss", at_most=80)
+    assert command._judged(judged(records, [small])) == 0
+    assert command._judged(judged(records, [slow, small])) == 1
+    said = "bar missed: start: seconds to the first poll: should be at most 0.6: it is 0.70\n"
+    assert capsys.readouterr().err == said
 
 
 def test_without_java_it_says_what_to_do_and_ends_with_3(tmp_path):

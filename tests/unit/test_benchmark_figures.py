@@ -1,4 +1,4 @@
-"""What the benchmark makes of its runs: ratios inside of a round, medians, the table, the bars."""
+"""What the benchmark makes of its runs: ratios inside of a round, medians, the document; which runs there are."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from benchmarks.figures import HEADER, Bar, Measured, document, missed, rows, table
-from benchmarks.runs import BARS, FULL, PEERS, QUICK
+from benchmarks.figures import Measured, Rested, Spread, Started, Thin, compared, document, figure, rows
+from benchmarks.runs import FULL, FULL_PROBES, PEERS, QUICK, QUICK_PROBES
 
 BESIDE = {"bare": "bare", "poller": "bare"}
 
@@ -54,35 +54,28 @@ def test_a_round_without_the_bare_loop_has_no_ratio_and_counts_for_the_rest():
     assert (alone.ratio, alone.cpu_ratio) == (None, None)
 
 
-@pytest.mark.parametrize(
-    ("bar", "said"),
-    [
-        (Bar("poller", "ratio", at_least=1.5), ""),
-        (Bar("poller", "ratio", at_least=1.6), "poller: events/s, against bare: at least 1.6: it is 1.50"),
-        (Bar("poller", "cpu_ratio", at_most=0.5), ""),
-        (Bar("poller", "cpu_ratio", at_most=0.4), "poller: CPU, against bare: at most 0.4: it is 0.50"),
-        (Bar("poller", "peak", at_most=120), ""),
-        (Bar("poller", "peak", at_most=119), "poller: MB at most: at most 119: it is 120.00"),
-        (Bar("nobody", "peak", at_most=119), "nobody: MB at most: at most 119: not measured"),
-    ],
-)
-def test_a_bar_is_reached_at_its_own_value_and_missed_beyond_it(bar, said):
-    measured = [one("bare", 1, 1000, cpu_ms=20), one("poller", 1, 1500, cpu_ms=10, peak=120)]
-    assert missed(rows(measured, BESIDE), [bar]) == ([said] if said else [])
+def test_any_two_runs_can_be_put_beside_each_other_in_the_rounds_that_have_both():
+    measured = [one("poller", 1, 30_000), one("peer", 2, 10_000), one("poller", 2, 40_000), one("poller", 3, 60_000)]
+    measured += [one("peer", 3, 20_000)]
+    assert compared(measured, "poller", "peer", "per_second") == pytest.approx((3.5, 3.0, 4.0))
+    assert compared(measured, "poller", "nobody", "per_second") is None
+    assert figure(measured, "nobody", "peak") is None
 
 
-def test_a_ratio_that_no_round_has_misses_its_bar():
-    (said,) = missed(rows([one("poller", 1, 1000)], BESIDE), [Bar("poller", "ratio", at_least=1.0)])
-    assert said.endswith("not measured")
+def test_the_brokers_cpu_is_for_a_thousand_events_too_and_may_be_unknown():
+    measured = [one("poller", number, 1)._replace(broker=broker) for number, broker in enumerate((0.1, None, 0.3), 1)]
+    assert row("poller", measured).broker_ms == pytest.approx(20.0)
+    assert row("poller", [one("poller", 1, 1)]).broker_ms is None
 
 
-def test_the_table_has_a_line_for_each_run_and_its_columns_stand_below_each_other():
-    text = table(rows([one("bare", 1, 1000), one("poller", 1, 1_234_567)], BESIDE))
-    lines = text.splitlines()
-    assert [line.split("  ")[0] for line in lines] == [HEADER[0], "bare", "poller"]
-    assert len({len(line) for line in lines}) == 1
-    assert "1,234,567" in lines[2]
-    assert "1234.57" in lines[2]
+def test_a_row_knows_what_share_its_filter_let_through():
+    assert row("poller", [one("poller", 1, 1)._replace(handled=500)]).passed == 0.05
+    assert row("poller", [one("poller", 1, 1)]).passed is None
+
+
+def test_thin_traffic_is_told_by_cost_and_fill():
+    thin = Thin(events=2000, seconds=10.0, cpu=1.0, calls=40, rss=90.0)
+    assert (thin.cpu_ms, thin.fill) == (500.0, 50.0)
 
 
 def test_the_document_holds_every_run_and_is_json():
@@ -93,6 +86,17 @@ def test_the_document_holds_every_run_and_is_json():
     assert said["rows"][1]["ratio"] == {"middle": 2.0, "least": 2.0, "most": 2.0}
 
 
+def test_starts_and_rests_are_in_the_document_too():
+    rest = Rested("rest", 1, 1000, 1.5, 20.0, 80.0, Thin(events=10, seconds=1.0, cpu=0.1, calls=4, rss=90.0))
+    said = json.loads(json.dumps(document([Started("start", 1, 0.4, 50.0, 0.6), rest], [], {})))
+    assert said["starts"][0]["until_poll"] == 0.4
+    assert said["rests"][0]["thin"] | {"cpu_ms": 10_000.0, "fill": 2.5} == said["rests"][0]["thin"]
+
+
+def test_a_spread_of_nothing_is_nothing():
+    assert Spread.of([]) is None
+
+
 def test_every_run_stands_beside_one_that_is_run_with_it():
     for runs in (QUICK, FULL):
         names = [run.name for run in runs]
@@ -100,10 +104,17 @@ def test_every_run_stands_beside_one_that_is_run_with_it():
         by_name = {run.name: run for run in runs}
         for run in runs:
             other = by_name[run.beside]
-            assert other.driver == "bare"
-            assert (other.framing, other.topics) == ("confluent", run.topics)
+            assert other.driver == ("poller" if run.gated else "bare")
+            assert (other.framing, other.topics, other.gated) == ("confluent", run.topics, run.gated)
 
 
-def test_bars_are_of_runs_that_the_quick_benchmark_makes_and_these_need_no_other_project():
-    assert {bar.run for bar in BARS} <= {run.name for run in QUICK}
+def test_the_quick_benchmark_needs_no_other_project_and_is_a_part_of_the_full_one():
     assert not {run.driver for run in QUICK} & set(PEERS)
+    assert FULL[: len(QUICK)] == QUICK
+    assert FULL_PROBES[: len(QUICK_PROBES)] == QUICK_PROBES
+
+
+def test_names_are_given_once_and_the_many_partitions_are_a_thousand():
+    names = [each.name for each in (*FULL, *FULL_PROBES)]
+    assert len(set(names)) == len(names)
+    assert sum(FULL_PROBES[-1].partitions) == 1000

@@ -34,7 +34,7 @@ def test_without_a_word_the_consumer_gets_our_defaults() -> None:
         "group.id": "tag-sync",
         "client.id": "datahub-poller",
         "partition.assignment.strategy": "range,roundrobin",
-        "queued.max.messages.kbytes": "16384",
+        "queued.max.messages.kbytes": "8192",
         "fetch.queue.backoff.ms": "10",
         "topic.metadata.refresh.interval.ms": "10000",
         "allow.auto.create.topics": "false",

@@ -18,8 +18,9 @@ from datahub_poller.demo.samples import (
     schema_text,
 )
 from datahub_poller.filters import compile_filters
-from datahub_poller.intake import Intake, readable
+from datahub_poller.intake import Intake
 from datahub_poller.model import Awaiting, Event, SchemaKey, Skipped, Undecodable
+from datahub_poller.record_readers import readable
 from support.decoding import (
     CHANGE_LOG,
     CHANGE_LOG_ID,

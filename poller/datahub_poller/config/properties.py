@@ -27,7 +27,7 @@ DEFAULTS: Mapping[str, str] = {
     "client.id": "datahub-poller",
     "partition.assignment.strategy": "range,roundrobin",
     # A bounded queue without the short back-off costs two thirds of the speed: librdkafka waits a second when full.
-    "queued.max.messages.kbytes": "16384",
+    "queued.max.messages.kbytes": "8192",
     "fetch.queue.backoff.ms": "10",
     "topic.metadata.refresh.interval.ms": "10000",
     "allow.auto.create.topics": "false",

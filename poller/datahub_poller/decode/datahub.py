@@ -26,6 +26,7 @@ from datahub_poller.decode.shapes import (
     Unfit,
     untagged,
 )
+from datahub_poller.decode.taking import Take, taker_of
 from datahub_poller.errors import Poison
 
 EventType = Literal["EntityChangeEvent_v1", "RelationshipChangeEvent_v1", "MetadataChangeLogEvent_v1"]
@@ -116,6 +117,11 @@ _RELATIONSHIP_CHANGE = RecordShape(
     Field("auditStamp", _AUDIT_STAMP),
 )
 
+_TAKERS: Final[Mapping[str, tuple[Take, RecordShape]]] = {
+    ENTITY_CHANGE: (taker_of(_ENTITY_CHANGE), _ENTITY_CHANGE),
+    RELATIONSHIP_CHANGE: (taker_of(_RELATIONSHIP_CHANGE), _RELATIONSHIP_CHANGE),
+}
+
 
 def metadata_change_log(datum: Mapping[str, Any]) -> dict[str, Any]:
     """The event of a MetadataChangeLog record. Raises Poison: missing_field, wrong_type, aspect_not_utf8."""
@@ -140,11 +146,12 @@ def platform_event(event_type: EventType, datum: Mapping[str, Any]) -> dict[str,
     if not isinstance(value, bytes):
         raise Poison("missing_field" if value is None else "wrong_type", "PlatformEvent's payload.value is no bytes")
     body = _body(value)
-    if event_type == RELATIONSHIP_CHANGE:
-        return _taken(_RELATIONSHIP_CHANGE, body)
-    event = _taken(_ENTITY_CHANGE, body)
-    parameters = body.get("parameters")
-    if parameters:
+    take, shape = _TAKERS[event_type]
+    try:
+        event = take(body)
+    except Exception:  # noqa: BLE001 - whatever it stumbles over, the shape says what is wrong
+        event = _taken(shape, body)
+    if event_type == ENTITY_CHANGE and (parameters := body.get("parameters")):
         event["parameters"] = parameters
     return event
 

@@ -26,6 +26,8 @@ _GUID_MAGIC: Final = 1
 _GUID_HEADER: Final = 17  # the magic byte, and the schema's GUID
 _GLUE_MAGIC: Final = 3
 _GLUE_HEADER: Final = 18  # the magic byte, how the rest is compressed, and the schema version's UUID
+HEADER_LENGTHS: Final = {_ID_MAGIC: _ID_HEADER, _GUID_MAGIC: _GUID_HEADER, _GLUE_MAGIC: _GLUE_HEADER}
+"""Of what stands before a payload that is not compressed and names its schema there, by the value's first byte."""
 _PLAIN: Final = 0
 _ZLIB: Final = 5
 _FIRST_PIECE: Final = 64 * 1024

@@ -1,7 +1,7 @@
 """Writer schemas from the AWS Glue Schema Registry.
 
 Uses the registry library's client and boto3 for one question, a schema version by its UUID: no deserializer, no
-cache. Both are imported at the first question. A version that is being deleted is still handed out, since records
+cache. Both are imported when they are needed. A version that is being deleted is still handed out, since records
 written with it may still be in the log.
 """
 
@@ -62,6 +62,12 @@ class GlueRegistry:
         with contextlib.suppress(SchemaNotFound, Poison):
             self.fetch(_NOBODY)
         return f"{self._place} answers"
+
+    def prepare(self) -> None:
+        """Import the library and make boto3's client: half a second."""
+        import aws_schema_registry  # noqa: F401, PLC0415 - slow, and only now
+
+        self._client()
 
     def _fetched(self, version: uuid.UUID) -> FetchedSchema:
         from aws_schema_registry import SchemaRegistryClient  # noqa: PLC0415 - slow, and only now

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from datahub_poller.decode.wire import DOUBLE, FLOAT, NAMES
+from datahub_poller.decode.wire import DOUBLE, FLOAT, NAMES, UpperBytes
 
 LINE_LIMIT: Final = 20_000
 DEPTH_LIMIT: Final = 64
@@ -28,7 +28,7 @@ class Lines:
 
     def __init__(self) -> None:
         self.lines: list[str] = []
-        self.constants: dict[str, Any] = dict(NAMES)
+        self.constants: dict[str, Any] = {**NAMES, "upper": UpperBytes()}
         self.ahead = 0
         self._count = 0
 
@@ -94,15 +94,31 @@ class Lines:
                 raise BeyondError(f"it has the type {kind}")
 
     def _whole_number(self, target: str | None, indent: int) -> None:
+        """One byte, or six: most are small, or times."""
         at = self.at()
         self.line(indent, f"n = b[{at}]")
-        self.line(indent, "if n > 127:")
-        self.line(indent + 1, f"n, p = varint(b, {at})")
-        self.line(indent, "else:")
+        self.line(indent, "if n < 128:")
         self.line(indent + 1, f"p += {self.ahead + 1}")
+        if target is None:
+            self.line(indent, "else:")
+            self.line(indent + 1, f"n, p = varint(b, {at})")
+        else:
+            self.line(indent + 1, f"{target} = ZIGZAG[n]")
+            self.line(indent, "else:")
+            self._large_number(target, at, indent + 1)
         self.ahead = 0
-        if target is not None:
-            self.line(indent, f"{target} = (n >> 1) ^ -(n & 1)")
+
+    def _large_number(self, target: str, at: str, indent: int) -> None:
+        third, last, end = (f"p + {self.ahead + more}" for more in (2, 3, 6))
+        self.line(indent, f"m = b[p + {self.ahead + 1}]")
+        self.line(indent, f"if m > 127 and not n & 1 and (q := b[{third}]) > 127:")
+        self.line(indent + 1, "try:")
+        self.line(indent + 2, f"{target} = (n >> 1) + (m << 6) + (q << 13) + upper[b[{last}:{end}]]")
+        self.line(indent + 2, f"p += {self.ahead + 6}")
+        self.line(indent + 1, "except KeyError:")
+        self.line(indent + 2, f"{target}, p = number(b, {at})")
+        self.line(indent, "else:")
+        self.line(indent + 1, f"{target}, p = number(b, {at})")
 
     def fixed(self, size: int, target: str | None, indent: int, taken: str = "b[{at}:{end}]") -> None:
         """A value of so many bytes."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import struct
+from collections.abc import Callable
 from typing import Any, Final
 
 import fastavro
@@ -23,6 +24,9 @@ from datahub_poller.errors import Poison
 ITEMS_LIMIT: Final = 1_000_000
 """How many items all arrays and maps of a record may have together: each takes much more memory than bytes."""
 
+ReadInOneGo = Callable[[bytes, int], dict[str, Any] | None]
+"""Of a payload and where the record begins in it, the event; it has to end with the payload."""
+
 
 class Reader:
     """Reads the records of one writer schema. Bytes it cannot read raise Poison, whatever they are."""
@@ -33,7 +37,7 @@ class Reader:
         """Raises Poison "unusable_schema"."""
         self._schema = writer_schema(fetched)
         self._leads: dict[frozenset[str], Read] = {}
-        self._direct: dict[RecordShape, Read | None] = {}
+        self._direct: dict[RecordShape, ReadInOneGo] = {}
         try:
             self._read = reader_of(self._schema.record, self._schema.named)
             self.generated = True
@@ -57,27 +61,29 @@ class Reader:
             read = self._leads[wanted] = self._leading(wanted)
         return _taken(read, payload, start)[0]
 
-    def directly(self, payload: bytes, shape: RecordShape, start: int = 0) -> dict[str, Any] | None:
-        """What `shape` makes of the record, read in one go.
+    def in_one_go(self, shape: RecordShape) -> ReadInOneGo:
+        """A function that reads what `shape` makes of the record at a position.
 
-        None where that cannot be: `read` and the shape then give the same more slowly, or say what is wrong.
+        It gives None where that cannot be: `read` and the shape then give the same more slowly, or say what is wrong.
         """
         if shape not in self._direct:
             self._direct[shape] = self._directly(shape)
-        read = self._direct[shape]
-        if read is None:
-            return None
-        try:
-            event, end, _ = read(payload, start, ITEMS_LIMIT, 0)
-        except Exception:  # noqa: BLE001 - hostile bytes raise nearly everything
-            return None
-        return event if end == len(payload) else None
+        return self._direct[shape]
 
-    def _directly(self, shape: RecordShape) -> Read | None:
+    def _directly(self, shape: RecordShape) -> ReadInOneGo:
         try:
-            return direct_reader_of(self._schema.record, shape, self._schema.named)
+            directly = direct_reader_of(self._schema.record, shape, self._schema.named)
         except BeyondError:
-            return None
+            return lambda _payload, _start: None
+
+        def read(payload: bytes, start: int) -> dict[str, Any] | None:
+            try:
+                event, end, _ = directly(payload, start, ITEMS_LIMIT, 0)
+            except Exception:  # noqa: BLE001 - hostile bytes raise nearly everything
+                return None
+            return event if end == len(payload) else None
+
+        return read
 
     def _leading(self, wanted: frozenset[str]) -> Read:
         try:

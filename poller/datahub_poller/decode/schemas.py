@@ -32,6 +32,9 @@ class Registry(Protocol):
     def reach(self) -> str:
         """Ask for a schema that does not exist: a word for people if there is a registry. Raises Transient."""
 
+    def prepare(self) -> None:
+        """Import what a question needs, and ask nothing. What it raises, a question would raise again."""
+
 
 class Fetch(NamedTuple):
     """A fetch's ticket. A `control` asks again for a schema that is here, to see whether the registry is sane."""

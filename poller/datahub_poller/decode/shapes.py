@@ -25,11 +25,13 @@ class Leaf:
     """Takes a value over, or raises Unfit.
 
     `direct` names the Avro types whose every value fits, each with what makes it of the bytes or the value read:
-    "" for nothing, else a method's call. A map's values are of `direct`'s type "map".
+    "" for nothing, else a method's call. A map's values are of `direct`'s type "map". `plain` is the Python type whose
+    every value stays as it is.
     """
 
     take: Callable[[Any], Any]
     direct: Mapping[str, str] = field(default_factory=dict)
+    plain: type | None = None
 
     def __call__(self, value: Any) -> Any:
         """Raises Unfit."""
@@ -114,8 +116,8 @@ def _texts(value: Any) -> dict[str, str]:
     return value
 
 
-TEXT: Final = Leaf(_text, {"string": "", "enum": ""})
-WHOLE: Final = Leaf(_whole, {"int": "", "long": "", "boolean": ""})
+TEXT: Final = Leaf(_text, {"string": "", "enum": ""}, str)
+WHOLE: Final = Leaf(_whole, {"int": "", "long": "", "boolean": ""}, int)
 BYTES: Final = Leaf(_bytes, {"bytes": "", "fixed": ""})
 ASPECT: Final = Leaf(_aspect_text, {"bytes": ".decode()"})
 HEXADECIMAL: Final = Leaf(_hexadecimal, {"bytes": ".hex()", "fixed": ".hex()", "string": "", "enum": ""})
@@ -128,4 +130,4 @@ def untagged(tag: str, shape: Leaf) -> Leaf:
     def take(value: Any) -> Any:
         return shape(value[tag] if type(value) is dict and value.keys() == {tag} else value)
 
-    return Leaf(take, {kind: how for kind, how in shape.direct.items() if kind != "map"})
+    return Leaf(take, {kind: how for kind, how in shape.direct.items() if kind != "map"}, shape.plain)

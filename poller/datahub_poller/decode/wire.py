@@ -12,6 +12,8 @@ from typing import Any, Final
 FLOAT: Final = Struct("<f")
 DOUBLE: Final = Struct("<d")
 _LAST_SHIFT: Final = 63
+_UPPER: Final = 3
+_UPPER_LIMIT: Final = 4096
 
 
 class Refused(Exception):
@@ -27,6 +29,27 @@ class Choices(dict[int, Any]):
 
     def __missing__(self, number: int) -> Any:
         raise Refused(f"{self._what} has no value {number}")
+
+
+class UpperBytes(dict[bytes, int]):
+    """What the last three bytes of a number of six say, by what was met: times share them for a quarter of an hour.
+
+    Raises KeyError where they do not end such a number. What is before them is added with its continuation bits.
+    """
+
+    def __missing__(self, last: bytes) -> int:
+        if len(last) < _UPPER or last[0] < 128 or last[1] < 128 or last[2] > 127:  # noqa: PLR2004 - the bit that says that more follow
+            raise KeyError(last)
+        if len(self) >= _UPPER_LIMIT:
+            self.clear()
+        found = self[last] = (last[0] << 20) + (last[1] << 27) + (last[2] << 34) - 0x4_0810_2040
+        return found
+
+
+def number(b: bytes, p: int) -> tuple[int, int]:
+    """A number of two bytes or more, and the position behind it."""
+    n, p = varint(b, p)
+    return (n >> 1) ^ -(n & 1), p
 
 
 def varint(b: bytes, p: int) -> tuple[int, int]:
@@ -93,7 +116,9 @@ def items(b: bytes, p: int) -> tuple[int, int]:
 NAMES: Final[dict[str, Any]] = {
     "Refused": Refused,
     "varint": varint,
+    "number": number,
     "items": items,
+    "ZIGZAG": tuple((n >> 1) ^ -(n & 1) for n in range(128)),
     "HALF": tuple(None if n & 1 else n >> 1 for n in range(128)),
     "BOOLEAN": Choices("a boolean", {0: False, 1: True}),
     "unpack_float": FLOAT.unpack_from,

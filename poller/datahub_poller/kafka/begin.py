@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
-from confluent_kafka import Consumer
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from datahub_poller.errors import Transient
@@ -56,8 +56,7 @@ class Beginnings:
         # What is new in a topic that was made anew while we ran is new to us, whatever its records' times.
         begin = Earliest() if topic in self._ids.remade else beginning(self._start_at, known, self._now)
         starts = {tp: Start(offset, offset) for tp in tps if (offset := committed[tp].offset) is not None}
-        for tp in new:
-            starts[tp] = Start(self._ask(tp, begin), None)
+        starts |= {tp: Start(offset, None) for tp, offset in self._ask(new, begin).items()}
         for tp in tps:
             self._ids.began(tp, topic_id_in(committed[tp].metadata))
         self._first_starts.setdefault(topic, self._now if known is None else known)
@@ -79,20 +78,25 @@ class Beginnings:
             raise Transient(f"{topic} was described without partitions: {found.error}")
         return self._committed([TopicPartition(topic, number) for number in found.partitions])
 
-    def _ask(self, tp: TopicPartition, begin: Beginning) -> int:
-        asked = KafkaPartition(tp.topic, tp.partition)
-        ends = self._consumer.get_watermark_offsets(asked, timeout=ASK_SECONDS)
-        if ends is None:
-            raise Transient(f"the ends of {tp} were not told in time")
-        low, high = ends
+    def _ask(self, tps: Sequence[TopicPartition], begin: Beginning) -> dict[TopicPartition, int]:
         if isinstance(begin, Earliest):
-            return low
-        # The end was read before the time is looked up: what comes in between is delivered, not lost.
-        asked.offset = begin.at
-        (found,) = self._consumer.offsets_for_times([asked], timeout=ASK_SECONDS)
-        if found.error is not None:
-            raise Transient(found.error.str())
-        return found.offset if found.offset >= 0 else high
+            return self._offsets(tps, OFFSET_BEGINNING)
+        # The ends are read before the time is looked up: what comes in between is delivered, not lost.
+        ends = self._offsets(tps, OFFSET_END)
+        found = self._offsets(tps, begin.at)
+        return {tp: offset if offset >= 0 else ends[tp] for tp, offset in found.items()}
+
+    def _offsets(self, tps: Sequence[TopicPartition], at: int) -> dict[TopicPartition, int]:
+        """Of all partitions in one question: each waits behind the fetch that its broker holds open."""
+        if not tps:
+            return {}
+        asked = [KafkaPartition(tp.topic, tp.partition, at) for tp in tps]
+        found: dict[TopicPartition, int] = {}
+        for each in self._consumer.offsets_for_times(asked, timeout=ASK_SECONDS):
+            if each.error is not None:
+                raise Transient(each.error.str())
+            found[TopicPartition(each.topic, each.partition)] = each.offset
+        return found
 
 
 def _any_commit(committed: dict[TopicPartition, Committed]) -> bool:

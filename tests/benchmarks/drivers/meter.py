@@ -21,9 +21,13 @@ VARIABLE = "BENCHMARK_RUN"
 
 
 class Settings(NamedTuple):
-    """What a run is to do. `work` is "decode" or "consume"; `commit` is "async" or "sync"."""
+    """What a run is to do. `work` is "decode" or "consume"; `commit` is "async" or "sync".
+
+    `broker` is the broker's process id, None where it is not known.
+    """
 
     referee: int
+    broker: int | None
     events: int
     bootstrap: str
     registry: str
@@ -47,7 +51,8 @@ class Meter:
         self.calls = 0
         self.commits: int | None = None
         self._wanted = run.events
-        self._first: dict[str, float] | None = None
+        self._broker = run.broker
+        self._first: dict[str, float | None] | None = None
         self._referee = socket.create_connection(("127.0.0.1", run.referee))
         self._over = threading.Event()
         threading.Thread(target=self._answer, name="meter", daemon=True).start()
@@ -55,7 +60,7 @@ class Meter:
     def begin(self) -> None:
         """The first event is here: nothing of it is done yet. Later calls mean nothing."""
         if self._first is None:
-            self._first = now()
+            self._first = now(self._broker)
 
     def add(self, events: int) -> bool:
         """So many more were done in one call; whether these were the last."""
@@ -72,7 +77,7 @@ class Meter:
 
     def _answer(self) -> None:
         for _ in self._referee.makefile("rb"):
-            self._say({"first": self._first, "now": now(), **memory(), **self._counts()})
+            self._say({"first": self._first, "now": now(self._broker), **memory(), **self._counts()})
         self._over.set()
 
     def _counts(self) -> dict[str, Any]:
@@ -82,10 +87,19 @@ class Meter:
         self._referee.sendall(json.dumps(what).encode() + b"\n")
 
 
-def now() -> dict[str, float]:
-    """The time, and the CPU seconds that this process has used in all its threads."""
+def now(broker: int | None) -> dict[str, float | None]:
+    """The time, and the CPU seconds that this process and the broker have used in all their threads."""
     used = resource.getrusage(resource.RUSAGE_SELF)
-    return {"time": time.monotonic(), "cpu": used.ru_utime + used.ru_stime}
+    return {"time": time.monotonic(), "cpu": used.ru_utime + used.ru_stime, "broker": cpu_of(broker)}
+
+
+def cpu_of(process: int | None) -> float | None:
+    """The CPU seconds of another process, in steps of a clock tick; None where /proc does not tell."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def memory() -> dict[str, float]:
