@@ -63,9 +63,10 @@ class Intake:
 
     def read(self, record: Record, now: float) -> Verdict:
         """What the record is. Awaiting: ask again when its schema has arrived."""
-        value, opened = record.value, self._opened.get(record.tp)
+        tp, _, _, _, _, value, headers = record
+        opened = self._opened.get(tp)
         try:
-            if opened and value and not record.headers and (start := HEADER_LENGTHS.get(value[0])):
+            if opened and value and not headers and (start := HEADER_LENGTHS.get(value[0])):
                 read = opened.get(value[:start])
                 if read is not None:
                     return read(record, value, start)

@@ -80,8 +80,12 @@ class Ledger:
     def take_in(self, records: Sequence[Record], read: Callable[[Record, float], Verdict], now: float) -> None:
         """Records came. Those without a lane are dropped: their owner reads them."""
         lanes, largest, kept, decoded = self.lanes, 0, 0, False
+        lane: Lane | None = None
+        tp: TopicPartition | None = None
         for record in records:
-            lane = lanes.get(record.tp)
+            if record.tp is not tp:  # they come in runs
+                tp = record.tp
+                lane = lanes.get(tp)
             if lane is None:
                 continue
             verdict = read(record, now)

@@ -47,7 +47,7 @@ def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--full", action="store_true", help="every run, other projects too")
     parser.add_argument("--only", action="append", choices=names, metavar="RUN", help="this one; may be repeated")
     parser.add_argument("--rounds", type=_whole(1), help="3 unless told, 5 with --full")
-    parser.add_argument("--events", type=_whole(1000), default=60_000, help="read by each run; 60000 unless told")
+    parser.add_argument("--events", type=_whole(1000), default=120_000, help="read by each run; 120000 unless told")
     parser.add_argument("--seed", type=int, default=1, help="what the events are made from; 1 unless told")
     parser.add_argument("--bars", choices=("on", "off"), default="on", help="off: only look")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")

@@ -22,6 +22,9 @@ from support.brokers import KafkaBed, eventually, patiently
 
 PARTITIONS: Final = 2
 """Of each topic."""
+JOINING_MS: Final = 1000
+"""How long a new group waits for more members: three seconds unless a broker is told otherwise, and nothing in tests.
+What a consumer imports while it joins is no part of reading, here as there."""
 ANSWER_SECONDS: Final = 5.0
 
 
@@ -141,6 +144,9 @@ class Stand:
 def stand(libs: Path, directory: Path, corpus: Corpus) -> Iterator[tuple[Stand, str]]:
     """A broker of these jars and a registry, and which Kafka it is."""
     jars = [path.stem.removeprefix("kafka-clients-") for path in libs.glob("kafka-clients-*.jar")]
-    with KafkaCluster(libs, directory, heap="512m") as cluster, RegistryServer() as registry:
+    with (
+        KafkaCluster(libs, directory, heap="512m", rebalance_delay_ms=JOINING_MS) as cluster,
+        RegistryServer() as registry,
+    ):
         (broker,) = cluster._running.values()
         yield Stand(cluster.bootstrap, broker.pid, registry, corpus), f"Apache Kafka {', '.join(jars)}"

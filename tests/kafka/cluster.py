@@ -77,8 +77,10 @@ class KafkaCluster:
         *,
         proxied: bool = False,
         secure: bool = False,
+        rebalance_delay_ms: int = 0,
     ) -> None:
         self._libs = libs
+        self._rebalance_delay_ms = rebalance_delay_ms
         self._directory = directory
         self._heap = heap
         wanted = {**PLAIN, **(BEHIND_PROXY if proxied else {}), **(SECURE if secure else {})}
@@ -250,7 +252,7 @@ class KafkaCluster:
             "broker.session.timeout.ms": 3000,
             "broker.heartbeat.interval.ms": 500,
             # Groups that form at once and notice a dead member soon.
-            "group.initial.rebalance.delay.ms": 0,
+            "group.initial.rebalance.delay.ms": self._rebalance_delay_ms,
             "group.min.session.timeout.ms": 1000,
             "group.consumer.heartbeat.interval.ms": 300,
             "group.consumer.min.heartbeat.interval.ms": 300,

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from confluent_kafka.schema_registry import Schema, SchemaReference, SchemaRegistryClient
 
 REFERENCES_LIMIT: Final = 100
+PREPARED: Final = 2
+"""Clients made beforehand, one for each schema that there usually is: reading the certificates takes them 20 ms."""
 HIGHEST_ID: Final = 2**31 - 1
 _SECRET_KEYS: Final = ("basic.auth.user.info", "bearer.auth.token", "bearer.auth.client.secret", "ssl.key.password")
 _REFUSALS: Final = frozenset({401, 403})
@@ -32,6 +34,7 @@ class ConfluentRegistry:
     def __init__(self, url: str, config: Mapping[str, Any], timeout: float = 5.0) -> None:
         self._config = {"timeout": timeout, "max.retries": 0, **config, "url": url}
         self._place = "the schema registry " + ", ".join(map(_without_credentials, url.split(",")))
+        self._prepared: list[SchemaRegistryClient] = []
         self._secrets = sorted(_secrets(url, config), key=len, reverse=True)
 
     def __repr__(self) -> str:
@@ -54,9 +57,8 @@ class ConfluentRegistry:
         return f"{self._place} answers, and has schema id 0"
 
     def prepare(self) -> None:
-        """Import the client, and make one: a fifth of a second."""
-        with self._client():
-            pass
+        """Import the client, and make those of the first questions: a fifth of a second."""
+        self._prepared += [self._made_client() for _ in range(PREPARED)]
 
     def _guarded(self, name: int | str) -> FetchedSchema:
         """Whatever the client raises for a question becomes one of our kinds, without secrets in it."""
@@ -129,6 +131,12 @@ class ConfluentRegistry:
 
     def _client(self) -> SchemaRegistryClient:
         """A new one for every question: they are rare, and a connection kept for days is a dead one."""
+        try:
+            return self._prepared.pop()
+        except IndexError:
+            return self._made_client()
+
+    def _made_client(self) -> SchemaRegistryClient:
         from confluent_kafka.schema_registry import SchemaRegistryClient  # noqa: PLC0415 - slow, and only now
 
         try:

@@ -127,16 +127,15 @@ class Browser:
     def read(self, limit: int, timeout: float) -> Read:
         """What is there within `timeout` s. Raises Fatal."""
         self._find_again()
-        records: list[Record] = []
         ends: dict[TopicPartition, int] = {}
-        for message in self._consumer.consume(limit, timeout):
-            error = message.error()
-            if error is None:
-                records.append(self._records.of(message))
-            elif error.code() == END:
+
+        def refused(message: Message, error: KafkaError) -> None:
+            if error.code() == END:
                 ends[self._tp(message)] = message.offset() or 0
             else:
                 self._on_message_error(message, error)
+
+        records = self._records.of(self._consumer.consume(limit, timeout), refused)
         if self.trouble.reason is not None:
             read = {record.tp.topic for record in records}
             self.trouble.look_for_recovery(self._consumer, self._topics, self._topics, read)

@@ -1,12 +1,13 @@
-"""The client's messages as records, with one object for each partition. Knows nothing of errors and groups."""
+"""The client's messages as records, with one object for each partition. Knows nothing of groups."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterable
 from operator import methodcaller
 from typing import Any, Final
 
-from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_LOG_APPEND_TIME, Message
+from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_LOG_APPEND_TIME, KafkaError, Message
 
 from datahub_poller.model import Headers, Record, TopicPartition
 from datahub_poller.observe.logs import log_event
@@ -24,24 +25,33 @@ class Records:
         self._logger = logger
         self._partitions: dict[tuple[str, int], TopicPartition] = {}
 
-    def of(self, message: Message) -> Record:
-        """The record that a message without an error is."""
+    def of(self, messages: Iterable[Message], refused: Callable[[Message, KafkaError], None]) -> list[Record]:
+        """The records that messages are; one with an error is `refused`."""
+        records: list[Record] = []
+        partitions, types = self._partitions, _TIMESTAMP_TYPES
         # The client's stubs allow for messages that were never delivered, and for headers as they are produced.
-        of: Any = message
-        kind, timestamp = of.timestamp()
-        where = of.topic(), of.partition()
-        return _RECORD(
-            Record,
-            (
-                self._partitions.get(where) or self.tp(*where),
-                of.offset(),
+        message: Any
+        for message in messages:
+            if (error := message.error()) is not None:
+                refused(message, error)
+                continue
+            try:
+                headers = _HEADERS(message)
+            except (SystemError, UnicodeError):
+                headers = self._without_headers(message)
+            kind, timestamp = message.timestamp()
+            where = message.topic(), message.partition()
+            fields = (
+                partitions.get(where) or self.tp(*where),
+                message.offset(),
                 timestamp,
-                _TIMESTAMP_TYPES.get(kind, "NOT_AVAILABLE"),
-                of.key(),
-                of.value(),
-                self._headers(of),
-            ),
-        )
+                types.get(kind, "NOT_AVAILABLE"),
+                message.key(),
+                message.value(),
+                tuple(headers) if headers else (),
+            )
+            records.append(_RECORD(Record, fields))
+        return records
 
     def tp(self, topic: str, partition: int) -> TopicPartition:
         """The same object each time."""
@@ -50,11 +60,7 @@ class Records:
             found = self._partitions[topic, partition] = TopicPartition(topic, partition)
         return found
 
-    def _headers(self, message: Any) -> Headers:
-        try:
-            headers = _HEADERS(message)
-        except (SystemError, UnicodeError):
-            where = {"topic": message.topic(), "partition": message.partition(), "offset": message.offset()}
-            log_event(self._logger, logging.WARNING, "record goes on without its headers: a name is no text", **where)
-            return ()
-        return tuple(headers) if headers else ()
+    def _without_headers(self, message: Any) -> Headers:
+        where = {"topic": message.topic(), "partition": message.partition(), "offset": message.offset()}
+        log_event(self._logger, logging.WARNING, "record goes on without its headers: a name is no text", **where)
+        return ()

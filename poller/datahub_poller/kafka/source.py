@@ -202,13 +202,7 @@ class KafkaSource:
         self._begin()
         self._gaps |= dict.fromkeys(self._ids.replaced(self._starts))
         self._close_gaps()
-        records: list[Record] = []
-        for message in self._consumer.consume(limit, timeout):
-            error = message.error()
-            if error is not None:
-                self._on_message_error(message, error)
-            else:
-                records.append(self._records.of(message))
+        records = self._records.of(self._consumer.consume(limit, timeout), self._on_message_error)
         if self._trouble.reason is not None and not self._unresolved and not self._gaps:
             held, read = {tp.topic for tp in self._starts}, {record.tp.topic for record in records}
             self._trouble.look_for_recovery(self._consumer, self._topics, held, read)

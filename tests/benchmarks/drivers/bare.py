@@ -39,11 +39,14 @@ def main() -> None:
         meter.begin()
         offsets: dict[tuple[str, int], int] = {}
         done = []
+        fields = 0
         for message in messages:
             if message.error() is not None:
                 raise SystemExit(message.error().str())
             done.append(work(message.value()))
             offsets[message.topic(), message.partition()] = message.offset() + 1
+        for each in done:  # as a handler would: it looks at every event
+            fields += len(each) if run.work == "decode" else 1
         commit = [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
         consumer.commit(offsets=commit, asynchronous=run.commit == "async")
         meter.commits += 1
