@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 import sys
+import zlib
 
 import pytest
 
@@ -19,7 +21,7 @@ from datahub_poller.demo.samples import (
 )
 from datahub_poller.filters import compile_filters
 from datahub_poller.intake import Intake
-from datahub_poller.model import Awaiting, Event, SchemaKey, Skipped, Undecodable
+from datahub_poller.model import Awaiting, Event, SchemaKey, Skipped, TopicPartition, Undecodable
 from datahub_poller.record_readers import readable
 from support.decoding import (
     CHANGE_LOG,
@@ -30,6 +32,7 @@ from support.decoding import (
     RELATIONSHIP_CHANGE,
     ROUTES,
     Shelf,
+    avro,
     change_log,
     intake,
     own_schemas,
@@ -113,6 +116,16 @@ def test_an_event_carries_its_coordinates_and_the_bytes_around_it():
         }
     }
     json.dumps(verdict.envelope)
+
+
+def test_an_event_says_which_partition_it_comes_from_whatever_was_read_by_the_same_schema():
+    whole, value = intake(), confluent_frame(CHANGE_LOG_ID, change_log())
+    for _ in range(2):
+        for topic, partition in ((VERSIONED_TOPIC, 0), (VERSIONED_TOPIC, 1), (TIMESERIES_TOPIC, 1)):
+            verdict = whole.read(record(topic, value)._replace(tp=TopicPartition(topic, partition)), 1.0)
+            where = verdict.envelope["meta"]["kafka"]
+            assert (where["topic"], where["partition"]) == (topic, partition)
+            assert where["id"] == f"test-cluster/{topic}/{partition}/7"
 
 
 def test_bytes_that_are_not_text_are_shown_in_base64():
@@ -226,3 +239,22 @@ def test_a_header_decides_also_where_the_values_beginning_is_known():
     verdict = whole.read(record(VERSIONED_TOPIC, value, headers=named), 1.0)
     assert verdict == Awaiting(SchemaKey("confluent", 77))
     assert outcome(whole.read(record(VERSIONED_TOPIC, value, headers=(("trace", b"1"),)), 1.0)) == "event"
+
+
+def test_an_empty_value_is_read_by_the_schema_that_its_header_names():
+    """A record without fields takes no bytes: here it is no event, but not the end of the run either."""
+    whole = intake({SchemaKey("confluent", OTHER_ID): '{"type": "record", "name": "Nothing", "fields": []}'})
+    named = (("__value_schema_id", b"\x00" + OTHER_ID.to_bytes(4, "big")),)
+    assert outcome(whole.read(record(VERSIONED_TOPIC, b"", headers=named), 1.0)) == "dead letter: missing_field"
+
+
+def test_compressed_values_are_inflated_also_where_one_is_as_long_as_what_is_in_it():
+    schema = json.loads(schema_text("MetadataChangeLog"))
+    schema["fields"].append({"name": "noise", "type": "bytes"})
+    text, noise = json.dumps(schema), random.Random(1).randbytes(300)
+    bodies = [avro(text, CHANGE_LOG | {"aspectName": "a" * each, "noise": noise}) for each in range(200)]
+    as_long = next(body for body in bodies if len(zlib.compress(body)) == len(body))
+    whole = intake({SchemaKey("glue", CHANGE_LOG_UUID): text})
+    for body in (as_long, as_long, bodies[-1]):
+        value = glue_frame(CHANGE_LOG_UUID, body, compress=True)
+        assert outcome(whole.read(record(VERSIONED_TOPIC, value), 1.0)) == "event"

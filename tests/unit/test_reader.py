@@ -13,6 +13,7 @@ import pytest
 
 from datahub_poller.decode import datahub
 from datahub_poller.decode.reader import Reader
+from datahub_poller.decode.wire import UpperBytes
 from datahub_poller.decode.writer_schema import SCHEMA_LIMIT, FetchedSchema
 from datahub_poller.demo.samples import schema_text
 from datahub_poller.errors import Poison
@@ -64,6 +65,32 @@ def test_bytes_left_over_are_refused():
     assert kind(made.read, b"\x02\x00") == "left_over_bytes"
     assert reader().read(b"") == {}
     assert kind(reader().read, b"\x00") == "left_over_bytes"
+
+
+def test_whole_numbers_of_every_length_are_read():
+    made = reader(("a", "long"), ("b", "long"))
+    for bits in range(64):
+        for near in (-1, 0, 1):
+            value = min(2**bits + near, 2**63 - 1)
+            for each in (value, -value, value):
+                assert made.read(number(each) + number(~each)) == {"a": each, "b": ~each}
+
+
+def test_of_large_numbers_no_more_is_remembered_than_memory_allows():
+    upper = UpperBytes()
+    for value in range(2**34, 2**41, 2**27):
+        last = number(value)[3:]
+        assert upper[last] == upper[last]
+    assert len(upper) < 5_000
+
+
+@pytest.mark.parametrize("length", [-1, -64, -65, -100, -8192, -8193, -(2**20)])
+@pytest.mark.parametrize("kind_of_field", ["string", "bytes"])
+def test_a_negative_length_is_not_taken_for_a_positive_one(length, kind_of_field):
+    """It would be one less, as its sign is in its last bit."""
+    assert kind(reader(("a", kind_of_field)).read, number(length) + bytes(-length - 1)) == "not_avro"
+    behind = reader(("a", kind_of_field), ("b", "long"))
+    assert kind(behind.lead, number(length) + bytes(-length), frozenset({"b"})) == "not_avro"
 
 
 @pytest.mark.parametrize("length", [-5, -(2**63), 2**40, 2**63 - 1, 300 * 1024 * 1024, 4])
@@ -299,3 +326,24 @@ def test_an_index_that_a_union_has_not_is_not_read_as_nothing():
         bad = payload[:place] + b"\x0e" + payload[place + 1 :]
         found = read(bad, 0)
         assert found is None or found == datahub.metadata_change_log(made.read(bad)), place
+
+
+def test_what_is_cut_short_or_followed_by_bytes_is_not_read_in_one_go():
+    read = Reader(FetchedSchema(schema_text("MetadataChangeLog"))).in_one_go(datahub.CHANGE_LOG)
+    payload = change_log(created={"time": 1, "actor": "urn:li:corpuser:a", "message": "the record's last bytes"})
+    assert read(payload, 0)["created"]["message"] == "the record's last bytes"
+    assert [length for length in range(len(payload)) if read(payload[:length], 0) is not None] == []
+    assert read(payload + b"\x00", 0) is None
+    assert read(b"\x00" + payload, 1) == read(payload, 0)
+
+
+def test_a_required_field_that_is_null_is_not_read_in_one_go():
+    schema = json.loads(schema_text("MetadataChangeLog"))
+    field = next(field for field in schema["fields"] if field["name"] == "entityType")
+    field["type"] = ["null", "string"]
+    text = json.dumps(schema)
+    read = Reader(FetchedSchema(text)).in_one_go(datahub.CHANGE_LOG)
+    assert read(avro(text, CHANGE_LOG), 0) == CHANGE_LOG | {
+        "aspect": {**CHANGE_LOG["aspect"], "value": '{"removed":false}'}
+    }
+    assert read(avro(text, CHANGE_LOG | {"entityType": None}), 0) is None
