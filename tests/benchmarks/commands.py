@@ -44,6 +44,7 @@ def command_of(
         "batch": run.batch,
         "work": run.work,
         "commit": run.commit,
+        "session_ms": stand.session_ms,
     }
     environ = {
         **poller_environment(os.environ),
@@ -70,12 +71,13 @@ def action_file(run: Run, stand: Stand, loaded: Loaded, group: str, directory: P
     glue = {"schema_registry": {"type": "glue", "region": "eu-west-1", "endpoint": stand.registry}}
     only = {"MetadataChangeLogEvent_v1": {"event": list(PASSING)}}
     batch = {"size": run.batch, "window": run.window}
+    own = {} if stand.session_ms is None else {"consumer_config": {"session.timeout.ms": stand.session_ms}}
     return {
         "name": group,
         "source": {
             "type": "kafka",
             "config": {
-                "connection": {"bootstrap": stand.bootstrap, "schema_registry_url": stand.registry},
+                "connection": {"bootstrap": stand.bootstrap, "schema_registry_url": stand.registry, **own},
                 "topic_routes": {
                     route: loaded.names[topic] for route, topic in ROUTES.items() if topic in loaded.names
                 },

@@ -40,7 +40,12 @@ def python_of(name: str, environ: Mapping[str, str]) -> Path:
     return python
 
 
-def _ran(command: list[str], environ: Mapping[str, str]) -> None:
+def answer_of(command: list[str], environ: Mapping[str, str]) -> str:
+    """What a command prints. Raises UnavailableError, the reason in one line."""
+    return _ran(command, environ).strip()
+
+
+def _ran(command: list[str], environ: Mapping[str, str]) -> str:
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=PATIENCE, check=False, env=dict(environ), cwd="/"
@@ -52,3 +57,4 @@ def _ran(command: list[str], environ: Mapping[str, str]) -> None:
         errors = [line for line in lines if line.startswith("ERROR")]
         reason = [*errors, *lines[-1:], "no output"][0].removeprefix("ERROR:").strip()[:REASON_LIMIT]
         raise UnavailableError(f"it could not be installed: {reason}")
+    return done.stdout

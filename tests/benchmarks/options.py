@@ -15,7 +15,7 @@ How fast the poller is beside a bare loop, and with --full beside other projects
 Every run is a process and a consumer group of its own that reads from the beginning. Every other round goes through
 the runs backwards; ratios are taken inside of a round, and their medians are judged.
 
-Exit code 0: all bars reached; 1: a bar was missed, or a run failed; 2: the command line is wrong; 3: no real Kafka.
+Exit code 0: all bars reached; 1: a bar was missed, or a run failed; 2: the command line is wrong; 3: no Kafka.
 """
 EXAMPLES: Final = """\
 examples:

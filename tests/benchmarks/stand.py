@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -16,6 +16,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from benchmarks.corpus import GLUE_IDS, SCHEMA_IDS, TOPICS, Corpus, Framing, cycled, framed, partition_of
 from benchmarks.sending import HeldBack, Sending
+from benchmarks.tansu import SESSION_MS, tansu
 from datahub_poller.demo.registry import RegistryServer
 from kafka.cluster import KafkaCluster
 from support.brokers import KafkaBed, eventually, patiently
@@ -57,12 +58,15 @@ class Loaded(NamedTuple):
 class Stand:
     """The broker at `bootstrap` and the registry at `registry`, which speaks Confluent's API and Glue's.
 
-    `broker` is the broker's process id.
+    `broker` is the broker's process id; `session_ms` the session of every group, None for the client's own.
     """
 
-    def __init__(self, bootstrap: str, broker: int, registry: RegistryServer, corpus: Corpus) -> None:
+    def __init__(
+        self, bootstrap: str, broker: int, registry: RegistryServer, corpus: Corpus, session_ms: int | None = None
+    ) -> None:
         self.bootstrap = bootstrap
         self.broker = broker
+        self.session_ms = session_ms
         self.registry = registry.url
         self.corpus = corpus
         self._bed = KafkaBed(bootstrap)
@@ -141,8 +145,14 @@ class Stand:
 
 
 @contextlib.contextmanager
-def stand(libs: Path, directory: Path, corpus: Corpus) -> Iterator[tuple[Stand, str]]:
-    """A broker of these jars and a registry, and which Kafka it is."""
+def stand(
+    libs: Path | None, directory: Path, corpus: Corpus, environ: Mapping[str, str]
+) -> Iterator[tuple[Stand, str]]:
+    """A broker of these jars, or Tansu where there are none, and a registry; and which broker it is."""
+    if libs is None:
+        with tansu(environ, directory) as (bootstrap, pid), RegistryServer() as registry:
+            yield Stand(bootstrap, pid, registry, corpus, SESSION_MS), "Tansu"
+        return
     jars = [path.stem.removeprefix("kafka-clients-") for path in libs.glob("kafka-clients-*.jar")]
     with (
         KafkaCluster(libs, directory, heap="512m", rebalance_delay_ms=JOINING_MS) as cluster,

@@ -21,7 +21,7 @@ from benchmarks.stand import Loaded
 from datahub_poller.config import parse_action
 from support.jars import UnavailableError
 
-STAND = SimpleNamespace(bootstrap="localhost:9092", registry="http://localhost:8081", broker=4321)
+STAND = SimpleNamespace(bootstrap="localhost:9092", registry="http://localhost:8081", broker=4321, session_ms=None)
 LOADED = Loaded({topic: f"x.{topic}" for topic in TOPICS}, {})
 
 
@@ -52,7 +52,7 @@ def test_every_run_has_a_driver_and_is_told_what_to_do(run, tmp_path):
 
 
 def test_every_driver_with_an_environment_has_its_pins_and_no_address():
-    assert {path.stem for path in environments.REQUIREMENTS.iterdir()} == set(PEERS)
+    assert {path.stem for path in environments.REQUIREMENTS.iterdir()} == {*PEERS, "tansu"}
     for path in environments.REQUIREMENTS.iterdir():
         text = path.read_text()
         assert "://" not in text
@@ -109,16 +109,26 @@ def test_a_missed_bar_ends_with_1_and_a_line_that_says_what_it_is_and_should_be(
     assert capsys.readouterr().err == said
 
 
-def test_without_java_it_says_what_to_do_and_ends_with_3(tmp_path):
+def test_without_java_and_a_package_index_it_says_what_to_do_and_ends_with_3(tmp_path):
     done = subprocess.run(
         [sys.executable, str(Path(command.__file__).with_name("run.py"))],
-        env={"PATH": str(tmp_path), "HOME": str(tmp_path)},
+        env={"PATH": str(tmp_path), "HOME": str(tmp_path), "PIP_NO_INDEX": "1"},
         capture_output=True,
         text=True,
         check=False,
     )
     assert (done.returncode, done.stdout) == (3, "")
     assert "no java on PATH; it needs a JDK 17 or later and Maven on PATH once, or KAFKA_HOME" in done.stderr
+    assert "benchmark: no broker: it could not be installed" in done.stderr
+
+
+def test_a_broker_whose_groups_wait_for_half_a_session_gets_short_ones(tmp_path):
+    stand = SimpleNamespace(**{**vars(STAND), "session_ms": 6000})
+    runs = {run.driver: run for run in QUICK}
+    found = command_of(runs["bare"], stand, LOADED, "group", 1, tmp_path, {})
+    assert json.loads(found.environ["BENCHMARK_RUN"])["session_ms"] == 6000
+    connection = action_file(runs["poller"], stand, LOADED, "group", tmp_path)["source"]["config"]["connection"]
+    assert connection["consumer_config"] == {"session.timeout.ms": 6000}
 
 
 def test_an_environment_that_cannot_be_made_is_a_reason_in_one_line_and_is_tried_again(tmp_path, monkeypatch):

@@ -20,6 +20,7 @@ def main() -> None:
             "auto.offset.reset": "earliest",
             "enable.auto.commit": False,
             **TUNED,
+            **({} if run.session_ms is None else {"session.timeout.ms": run.session_ms}),
         }
     )
     meter = Meter(run)

@@ -36,6 +36,7 @@ class Settings(NamedTuple):
     batch: int
     work: str
     commit: str
+    session_ms: int | None = None
 
 
 def settings() -> Settings:
