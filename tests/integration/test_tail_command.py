@@ -84,7 +84,7 @@ def test_it_shows_what_was_produced_a_line_for_each(stage):
         "urn:li:dataset:1 TAG ADD urn:li:tag:gold"
     )
     assert sorted(shown(done)[1:]) == sorted(names(places))
-    assert done.out.splitlines()[-1].endswith(",PROD) status UPSERT")
+    assert sum(line.endswith(",PROD) status UPSERT") for line in done.out.splitlines()) == 2
     assert done.err == "datahub-poller: 6 shown\n"
     assert "\x1b" not in done.out
 
