@@ -15,6 +15,7 @@ MESSAGE_LIMIT = 2_000
 STACK_LIMIT = 8_000
 
 _KIND_LIMIT = 200
+_LINEAGE_LIMIT = 50
 _HEAD = 3_000  # of a long stack: how it was reached
 _GAP = "\n... ({} characters left out) ...\n"
 _GROUPS = 15  # members of an exception group that are shown, and levels of nesting
@@ -23,16 +24,21 @@ _OUR_DIRECTORIES = tuple(Path(file).parent for file in (__file__, asyncio.__file
 
 
 class Fault(NamedTuple):
-    """An exception in words. `kind` is its class, with its module unless that is builtin."""
+    """An exception in words. `kind` is its class, with its module unless that is builtin or ours.
+
+    `lineage` has the class and its bases, the nearest first, named in the same way.
+    """
 
     kind: str
     message: str
     stack: str
+    lineage: tuple[str, ...] = ()
 
 
 def fault_of(error: BaseException, own_files: tuple[str, ...] = ()) -> Fault:
     """`own_files` are further files whose frames, where a stack begins with them, are not the handler's."""
-    return Fault(_kind(error), _message(error), stack_of(error, own_files))
+    lineage = tuple(_name(cls) for cls in type(error).__mro__[:_LINEAGE_LIMIT] if cls is not object)
+    return Fault(_name(type(error)), _message(error), stack_of(error, own_files), lineage)
 
 
 def stack_of(error: BaseException, own_files: tuple[str, ...] = ()) -> str:
@@ -69,8 +75,7 @@ def _cut(first: traceback.TracebackException, own_files: tuple[str, ...]) -> Non
         ahead += [told.__cause__, told.__context__, *(told.exceptions or ())]
 
 
-def _kind(error: BaseException) -> str:
-    cls = type(error)
+def _name(cls: type) -> str:
     module = cls.__module__
     name = (
         cls.__qualname__

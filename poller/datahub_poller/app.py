@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import random
 import secrets
 import threading
@@ -15,10 +16,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from datahub_poller import report
+from datahub_poller import letterbox, report
 from datahub_poller.batching import Limits
 from datahub_poller.config import ActionFile, consumer_properties, secrets_of
-from datahub_poller.deadletter.file import FileSink
+from datahub_poller.deadletter.sink import Sink
 from datahub_poller.decode.confluent import ConfluentRegistry
 from datahub_poller.decode.glue import GlueRegistry
 from datahub_poller.decode.schemas import Registry, RegistryName, Schemas
@@ -52,7 +53,7 @@ class Outside:
     """Everything of an action that is not the poller itself, each not yet connected."""
 
     invoker: PythonInvoker
-    sink: FileSink
+    sink: Sink
     registries: Mapping[RegistryName, Registry]
     filter: Filter
     topics: tuple[str, ...]
@@ -64,7 +65,7 @@ def outside(action: ActionFile, environ: Mapping[str, str]) -> Outside:
     admitted = compile_filters(action.filters, action.filter)
     return Outside(
         invoker=invoker(action),
-        sink=sink(action),
+        sink=letterbox.sink(action),
         registries=registries(action),
         filter=admitted,
         topics=topics(action, admitted),
@@ -76,14 +77,6 @@ def invoker(action: ActionFile) -> PythonInvoker:
     """The target."""
     config = action.handler.config
     return PythonInvoker(config.function, config.path, config.timeout)
-
-
-def sink(action: ActionFile) -> FileSink:
-    """Where dead letters go."""
-    directory = action.dead_letter.config.directory
-    if directory is not None:
-        return FileSink(directory, action.name, "dead_letter.config.directory")
-    return FileSink(action.options.failed_events_dir, action.name, "options.failed_events_dir")
 
 
 def registries(action: ActionFile) -> dict[RegistryName, Registry]:
@@ -170,12 +163,13 @@ def poller(action: ActionFile, parts: Outside, consumer: KafkaSource, board: Boa
     clock = time.monotonic
     bench = Bench(action.batch.concurrency)
     schemas = Schemas(parts.registries, bench.fetch)
+    cluster = consumer.reach.cluster_id(parts.topics[0])
     intake = Intake(
         framing=action.source.config.schema_registry.type,
         routes={topic: route for route, topic in action.source.config.topic_routes.items()},
         schemas=schemas,
         filter=parts.filter,
-        cluster_id=consumer.reach.cluster_id(parts.topics[0]),
+        cluster_id=cluster,
     )
 
     def read(record: Record) -> Verdict:
@@ -190,6 +184,7 @@ def poller(action: ActionFile, parts: Outside, consumer: KafkaSource, board: Boa
         clock=clock,
         wall=time.time,
         timeout=action.handler.config.timeout,
+        cluster=cluster,
         scrub=parts.scrubber.text,
     )
 
@@ -227,6 +222,9 @@ def _delivery_settings(action: ActionFile) -> Settings:
             max_backoff=retry.max_backoff,
             bisect=retry.bisect,
             order=batch.order,
+            max_age=math.inf if retry.max_age is None else retry.max_age,
+            fatal=frozenset(retry.fatal),
+            retryable=frozenset(retry.retryable),
         ),
         limits=Limits(batch.size, batch.window, batch.bytes),
         concurrency=batch.concurrency,
@@ -234,6 +232,7 @@ def _delivery_settings(action: ActionFile) -> Settings:
         throw=action.options.failure_mode == "THROW",
         timeout=action.handler.config.timeout,
         overhead=RECORD_OVERHEAD,
+        rate=batch.rate,
     )
 
 

@@ -76,7 +76,7 @@ def _loaded(parts: app.Outside, action: ActionFile) -> str:
 
 def _writable(parts: app.Outside) -> str:
     parts.sink.check()
-    return f"{parts.sink.directory.absolute()} is writable"
+    return f"{parts.sink.place} is writable"
 
 
 def _port(action: ActionFile) -> Finding:

@@ -37,18 +37,18 @@ class Dispatch:
             return works
         if ledger.breaker.is_open:
             return works + self._probe(now)
-        while ledger.slots > 0 and (work := self._next(now)) is not None:
+        while ledger.slots > 0 and ledger.rate_due <= now and (work := self._next(now)) is not None:
             works.append(work)
         return works
 
     def next_due(self, now: float) -> float | None:
         """When something falls due although nothing arrives; `None` if nothing does."""
         ledger = self._ledger
-        dues = [due for lane in ledger.lanes.values() if (due := _due(lane)) is not None]
         if ledger.breaker.is_open:
-            return max(ledger.breaker.probe_at, now)
+            return max(ledger.breaker.probe_at, ledger.rate_due, now)
+        dues = [due for lane in ledger.lanes.values() if (due := _due(lane, ledger.rate_due)) is not None]
         if ledger.slots > 0 and (due := due_at(ledger.lanes.values(), ledger.settings.limits)) is not None:
-            dues.append(due)
+            dues.append(max(due, ledger.rate_due))
         return min(dues, default=None)
 
     # -- invocations
@@ -89,7 +89,9 @@ class Dispatch:
         work = Invoke(self._number(), self._new_id(), attempt, shares, again)
         self._ledger.take_off(work, lanes, now, probe)
         self._ledger.counters["invocations"] += 1
-        self._ledger.counters["events_invoked"] += sum(len(share.piece.entries) for share in shares)
+        events = sum(len(share.piece.entries) for share in shares)
+        self._ledger.counters["events_invoked"] += events
+        self._ledger.handed_out(events, now)
         return work
 
     def _number(self) -> int:
@@ -140,7 +142,7 @@ class Dispatch:
 
     def _probe(self, now: float) -> list[Work]:
         ledger = self._ledger
-        if not ledger.breaker.may_probe(now) or ledger.slots == 0 or ledger.expecting:
+        if not ledger.breaker.may_probe(now) or ledger.slots == 0 or ledger.expecting or ledger.rate_due > now:
             return []
         work = self._find_probe(now)
         if work is None:
@@ -185,8 +187,9 @@ def _piece_due(lane: Lane) -> float | None:
     return part.piece.due
 
 
-def _due(lane: Lane) -> float | None:
+def _due(lane: Lane, rate_due: float) -> float | None:
+    """When something falls due for the lane; an invocation not before the rate allows one."""
     part = lane.part
     if part is None or part.held or not lane.may_act:
         return None
-    return part.letters_due if part.piece is None else part.piece.due
+    return part.letters_due if part.piece is None else max(part.piece.due, rate_due)

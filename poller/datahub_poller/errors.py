@@ -27,12 +27,19 @@ class SchemaNotFound(PollerError):
 
 
 class HandlerFailed(PollerError):
-    """The handler raised or answered badly. `kind` and `stack` are the handler's own."""
+    """The handler raised or answered badly. `kind` and `stack` are the handler's own.
 
-    def __init__(self, kind: str, message: str, stack: str = "") -> None:
+    `lineage` names the error's class and its bases, the nearest first; `response` is what was answered, if anything.
+    """
+
+    def __init__(
+        self, kind: str, message: str, stack: str = "", lineage: tuple[str, ...] = (), response: str = ""
+    ) -> None:
         super().__init__(message)
         self.kind = kind
         self.stack = stack
+        self.lineage = lineage
+        self.response = response
 
 
 class Fatal(PollerError):

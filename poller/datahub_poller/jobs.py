@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from datahub_poller.deadletter.letter import Letter
+from datahub_poller.deadletter.letter import Letter, Trial
 from datahub_poller.deadletter.sink import Sink
+from datahub_poller.decode.framing import schema_of
 from datahub_poller.errors import HandlerFailed, Transient
 from datahub_poller.invoke.base import Invocation, Invoker, Partial, Place
 from datahub_poller.model import Envelope, Event, Failure, Record, Verdict
-from datahub_poller.parts import Entry
+from datahub_poller.parts import Doomed, Entry
 from datahub_poller.works import Away, Delivered, Failed, Invoke, Named, Outcome, WriteLetters
 
 
@@ -32,6 +33,7 @@ class Jobs:
     clock: Callable[[], float]
     wall: Callable[[], float]
     timeout: float
+    cluster: str = "unknown"
     scrub: Callable[[str], str] = str
 
     def invocation(self, work: Invoke) -> Callable[[], Outcome]:
@@ -52,28 +54,20 @@ class Jobs:
             try:
                 outcome = self.invoker.invoke(invocation)
             except HandlerFailed as error:
-                return Failed(Failure("handler", error.kind, self.scrub(str(error)), self.scrub(error.stack)))
+                said = self.scrub(str(error)), self.scrub(error.stack), self.scrub(error.response)
+                return Failed(Failure("handler", error.kind, *said), error.lineage)
             except Transient as error:
                 return Away(str(error))
-            return Named(outcome.failed) if isinstance(outcome, Partial) else Delivered()
+            if isinstance(outcome, Partial):
+                return Named(outcome.failed, self.scrub(outcome.response))
+            return Delivered()
 
         return run
 
     def letters(self, work: WriteLetters) -> Callable[[], Outcome]:
         """One write of a lane's letters."""
-        at = self.wall()
-        letters = [
-            Letter(
-                record=doomed.entry.record,
-                failure=doomed.failure,
-                attempts=doomed.attempts,
-                envelope=self._envelope_or_none(doomed.entry),
-                batch_id=doomed.batch_id,
-                action=self.action,
-                at=at,
-            )
-            for doomed in work.doomed
-        ]
+        at, now = self.wall(), self.clock()
+        letters = [self._letter(doomed, at, at - now) for doomed in work.doomed]
 
         def run() -> Outcome:
             try:
@@ -83,6 +77,22 @@ class Jobs:
             return Delivered()
 
         return run
+
+    def _letter(self, doomed: Doomed, at: float, epoch: float) -> Letter:
+        """`epoch` is the wall's time when the clock's was 0."""
+        record = doomed.entry.record
+        return Letter(
+            record=record,
+            failure=doomed.failure,
+            attempts=doomed.attempts,
+            envelope=self._envelope_or_none(doomed.entry),
+            batch_id=doomed.batch_id,
+            action=self.action,
+            at=at,
+            cluster=self.cluster,
+            schema=schema_of(record),
+            trials=tuple(Trial(epoch + tried.at, *tried[1:]) for tried in doomed.history),
+        )
 
     def _envelope(self, entry: Entry, again: bool) -> Envelope:
         verdict: Verdict = entry.verdict

@@ -230,7 +230,7 @@ class Lane:
         part.todo.pop()
         middle = (len(piece.entries) + 1) // 2
         for half in (piece.entries[middle:], piece.entries[:middle]):
-            part.todo.append(Piece(half, piece.attempts, splitting=True))
+            part.todo.append(Piece(half, piece.attempts, splitting=True, spent=piece.spent, history=piece.history))
 
     def set_apart(self, piece: Piece, count: int) -> None:
         """Only the first `count` entries of the next piece stay in it; the others are tried anew after them."""
@@ -243,7 +243,7 @@ class Lane:
         """The next piece's entries are given up; returns how many of them for the first time."""
         part = self._part_of(piece)
         part.todo.pop()
-        part.doomed += [Doomed(entry, failure, piece.attempts, batch_id) for entry in piece.entries]
+        part.doomed += [Doomed(entry, failure, piece.attempts, batch_id, piece.history) for entry in piece.entries]
         first = sum(not entry.given_up for entry in piece.entries)
         for entry in piece.entries:
             entry.given_up = True

@@ -25,6 +25,7 @@ class Settings:
     """What the action file says about delivery. `timeout` of an invocation is in seconds.
 
     `buffer` is in bytes; against it counts what a record is made of, and `overhead` for what it becomes in memory.
+    `rate` is in events for each second, to all calls together.
     """
 
     policy: Policy
@@ -34,6 +35,7 @@ class Settings:
     throw: bool = False
     timeout: float = 60.0
     overhead: int = 0
+    rate: float | None = None
 
 
 class Ledger:
@@ -49,6 +51,7 @@ class Ledger:
         self.stopping = False
         self.notes: list[Note] = []
         self.counters: Counter[str] = Counter()
+        self.rate_due = 0.0
         self._appetite = Appetite(settings.buffer, settings.overhead, settings.limits, settings.concurrency)
 
     # -- partitions come and go
@@ -136,6 +139,11 @@ class Ledger:
         self.flights[work.flight] = Flight(work, now, probe)
         for lane in lanes:
             lane.flight, lane.since = work.flight, now
+
+    def handed_out(self, events: int, now: float) -> None:
+        """So many events go to the handler now: by the rate, the next may go when the time for these is over."""
+        if self.settings.rate is not None:
+            self.rate_due = max(self.rate_due, now) + events / self.settings.rate
 
     @property
     def expecting(self) -> bool:

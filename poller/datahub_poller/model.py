@@ -20,6 +20,7 @@ Stage = Literal["decode", "filter", "handler", "size"]
 
 STACK_LIMIT = 8_000
 MESSAGE_LIMIT = 2_000
+RESPONSE_LIMIT = 4_000
 
 
 class TopicPartition(NamedTuple):
@@ -76,16 +77,21 @@ class Waiting(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a record failed, bounded in size. `kind` is the name of the error's class."""
+    """Why a record failed, bounded in size. `kind` is the name of the error's class.
+
+    `response` is what the handler answered, as JSON where it is that, if it answered.
+    """
 
     stage: Stage
     kind: str
     message: str
     stack: str = ""
+    response: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "message", self.message[:MESSAGE_LIMIT])
         object.__setattr__(self, "stack", self.stack[-STACK_LIMIT:])
+        object.__setattr__(self, "response", self.response[:RESPONSE_LIMIT])
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.message}" if self.message else self.kind

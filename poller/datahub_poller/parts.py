@@ -49,15 +49,41 @@ class Entry:
         return self.record.offset
 
 
+class Attempt(NamedTuple):
+    """An invocation that failed, begun at `at`, with so many `events` of the partition in it."""
+
+    at: float
+    batch_id: str
+    number: int
+    events: int
+    error: str
+
+
+HISTORY_LIMIT = 20
+"""How many attempts of a record are remembered, the last ones; all are counted."""
+
+
 @dataclass(slots=True, eq=False)
 class Piece:
-    """Entries that go into one invocation together. `attempts` are the invocations that failed."""
+    """Entries that go into one invocation together. `attempts` are the invocations that failed.
+
+    `spent` are the seconds that these took, with the back-offs after them: waiting for infrastructure is not in it.
+    """
 
     entries: list[Entry]
     attempts: int = 0
     splitting: bool = False
     due: float = 0.0
     waits: int = 0
+    spent: float = 0.0
+    history: tuple[Attempt, ...] = ()
+
+    def failed(self, attempt: Attempt, seconds: float) -> None:
+        """An invocation of it failed, after so long."""
+        self.attempts += 1
+        self.waits = 0
+        self.spent += seconds
+        self.history = (*self.history, attempt)[-HISTORY_LIMIT:]
 
 
 class Doomed(NamedTuple):
@@ -67,6 +93,7 @@ class Doomed(NamedTuple):
     failure: Failure
     attempts: int
     batch_id: str | None
+    history: tuple[Attempt, ...] = ()
 
 
 @dataclass(slots=True, eq=False)

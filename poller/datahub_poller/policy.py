@@ -6,13 +6,17 @@ it only waits.
 
 from __future__ import annotations
 
+import math
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal, NamedTuple
 
 FIRST_WAIT = 1.0
 LONGEST_WAIT = 30.0
+RETRYABLE: Final = "Retryable"
+DO_NOT_RETRY: Final = "DoNotRetry"
+"""What `datahub_handler` offers to raise, by the names that its faults have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,26 +39,60 @@ class GiveUp:
 Decision = Retry | Split | GiveUp
 
 
+class Tried(NamedTuple):
+    """A piece that has failed: `size` events, `attempts` used up, this one included, in `spent` seconds.
+
+    `shared`: other partitions' records were in the call. `splitting`: it is a part of one whose attempts are used up.
+    """
+
+    size: int
+    attempts: int
+    splitting: bool = False
+    shared: bool = False
+    spent: float = 0.0
+    fatal: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The action file's `retry` and `batch.order`. `attempts` counts all tries of a piece, the first included."""
+    """The action file's `retry` and `batch.order`. `attempts` counts all tries of a piece, the first included.
+
+    `max_age` is in seconds, of which `Tried.spent` has the account. `fatal` and `retryable` are classes of errors.
+    """
 
     attempts: int = 3
     backoff: float = 1.0
     max_backoff: float = 60.0
     bisect: bool = True
     order: Literal["failed_only", "strict"] = "failed_only"
+    max_age: float = math.inf
+    fatal: frozenset[str] = frozenset()
+    retryable: frozenset[str] = frozenset()
 
-    def after_failure(self, size: int, attempts: int, splitting: bool, shared: bool, chance: float) -> Decision:
-        """`attempts` are those used up, this one included; `chance` is in [0, 1).
+    def after_failure(self, tried: Tried, chance: float) -> Decision:
+        """`chance` is in [0, 1).
 
-        A piece that failed in company (`shared`) of other partitions' records is tried by itself at least once.
+        A piece that failed in company of other partitions' records is tried by itself at least once, whatever else
+        holds: it may have been theirs. Then an error that is fatal, or too old an age, is as if all attempts were
+        used up.
         """
-        if shared or (not splitting and attempts < self.attempts):
-            return Retry(self.delay(attempts, chance))
-        if self.bisect and size > 1:
+        if tried.shared or not (tried.fatal or tried.splitting or self._used_up(tried)):
+            return Retry(self.delay(tried.attempts, chance))
+        if self.bisect and tried.size > 1:
             return Split()
         return GiveUp()
+
+    def _used_up(self, tried: Tried) -> bool:
+        return tried.attempts >= self.attempts or tried.spent >= self.max_age
+
+    def is_fatal(self, lineage: Iterable[str]) -> bool:
+        """Whether an error is not worth another try: its class, or else the nearest base that somebody named, says."""
+        for name in lineage:
+            if name == RETRYABLE or name in self.retryable:
+                return False
+            if name == DO_NOT_RETRY or name in self.fatal:
+                return True
+        return False
 
     def delay(self, attempts: int, chance: float) -> float:
         """Doubling from `backoff` up to `max_backoff`, of which the upper half is left to chance."""

@@ -6,14 +6,34 @@ Pure. A result counts only while the lease that it was started under is held; wh
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from datahub_poller.lanes import Lane
 from datahub_poller.ledger import Ledger
 from datahub_poller.model import Failure
-from datahub_poller.parts import Piece
-from datahub_poller.policy import GiveUp, Retry, Split, wait
-from datahub_poller.works import Away, Delivered, Failed, Invoke, Named, Outcome, WriteLetters
+from datahub_poller.parts import Attempt, Piece
+from datahub_poller.policy import GiveUp, Retry, Split, Tried, wait
+from datahub_poller.works import Away, Delivered, Failed, Flight, Invoke, Named, Outcome, WriteLetters
+
+ERROR_LIMIT = 300
+"""Characters of an error in a record's history; the last one's are in its letter in full."""
+
+
+class Call(NamedTuple):
+    """An invocation that came back, begun at `started`."""
+
+    work: Invoke
+    started: float
+
+    @property
+    def batch_id(self) -> str:
+        """Its batch's."""
+        return self.work.batch_id
+
+    def attempt(self, piece: Piece, failure: Failure) -> Attempt:
+        """What is remembered of it where it failed."""
+        number = piece.attempts + 1
+        return Attempt(self.started, self.batch_id, number, len(piece.entries), str(failure)[:ERROR_LIMIT])
 
 
 class Results:
@@ -28,11 +48,11 @@ class Results:
         flight = self._ledger.land(flight_id)
         match flight.work:
             case Invoke() as work:
-                self._invoked(work, flight.probe, outcome, now)
+                self._invoked(work, flight, outcome, now)
             case WriteLetters() as work:
                 self._wrote(work, outcome, now)
 
-    def _invoked(self, work: Invoke, probe: bool, outcome: Outcome, now: float) -> None:
+    def _invoked(self, work: Invoke, flight: Flight, outcome: Outcome, now: float) -> None:
         mine = []
         for share in work.shares:
             if (lane := self._ledger.lane_of(share.lease)) is not None:
@@ -44,11 +64,11 @@ class Results:
         closed = False
         if mine and self._shows_success(work, outcome):
             closed = self._ledger.breaker.succeeded()
-        elif probe:
+        elif flight.probe:
             self._stay_open(work, now)
         for lane, piece in mine:
             lane.flight, lane.since = None, now
-            self._apply(lane, piece, work, outcome, now)
+            self._apply(lane, piece, Call(work, flight.started), outcome, now)
         if closed:
             self._close_breaker(now)
 
@@ -78,49 +98,57 @@ class Results:
                 return len(failed) < sum(len(share.piece.entries) for share in work.shares)
         return False
 
-    def _apply(self, lane: Lane, piece: Piece, work: Invoke, outcome: Outcome, now: float) -> None:
+    def _apply(self, lane: Lane, piece: Piece, call: Call, outcome: Outcome, now: float) -> None:
         match outcome:
             case Delivered():
                 self._ledger.counters["events_delivered"] += len(piece.entries)
                 lane.succeed(piece)
                 lane.trouble = None
-            case Named(failed=failed):
+            case Named(failed=failed, response=response):
                 mine = {offset for tp, offset in failed if tp == lane.tp}
-                self._named(lane, piece, work, mine, now)
-            case Failed(failure=failure):
-                self._failed(lane, piece, work, failure, now)
+                self._named(lane, piece, call, mine, response, now)
+            case Failed(failure=failure, lineage=lineage):
+                fatal = self._ledger.settings.policy.is_fatal(lineage)
+                self._failed(lane, piece, call, failure, now, fatal=fatal)
             case Away(reason=reason):
                 piece.waits += 1
                 piece.due = now + wait(piece.waits, self._chance())
                 lane.trouble = reason
-                self._ledger.note("warning", "target is away", lane, batch_id=work.batch_id, reason=reason)
+                self._ledger.note("warning", "target is away", lane, batch_id=call.batch_id, reason=reason)
 
-    def _named(self, lane: Lane, piece: Piece, work: Invoke, mine: set[int], now: float) -> None:
+    def _named(self, lane: Lane, piece: Piece, call: Call, mine: set[int], response: str, now: float) -> None:
         if not mine:
-            self._apply(lane, piece, work, Delivered(), now)
+            self._apply(lane, piece, call, Delivered(), now)
             return
         again = self._ledger.settings.policy.again([entry.offset for entry in piece.entries], mine)
         self._ledger.counters["events_delivered"] += len(piece.entries) - len(again)
         lane.narrow(piece, again)
-        failure = Failure("handler", "BatchItemFailure", f"named by the handler in batch {work.batch_id}")
-        self._failed(lane, piece, work, failure, now, named=len(mine))
+        message = f"named by the handler in batch {call.batch_id}"
+        failure = Failure("handler", "BatchItemFailure", message, response=response)
+        self._failed(lane, piece, call, failure, now, named=len(mine))
 
     def _failed(
-        self, lane: Lane, piece: Piece, work: Invoke, failure: Failure, now: float, named: int | None = None
+        self,
+        lane: Lane,
+        piece: Piece,
+        call: Call,
+        failure: Failure,
+        now: float,
+        named: int | None = None,
+        fatal: bool = False,
     ) -> None:
-        piece.attempts += 1
-        piece.waits = 0
+        piece.failed(call.attempt(piece, failure), now - call.started)
         lane.last_failure = failure
         lane.trouble = str(failure)
         self._ledger.counters["events_failed"] += len(piece.entries)
         offsets = (piece.entries[0].offset, piece.entries[-1].offset)
-        fields: dict[str, Any] = {"batch_id": work.batch_id, "first": offsets[0], "last": offsets[1]}
-        shared = len(work.shares) > 1
-        match self._ledger.settings.policy.after_failure(
-            len(piece.entries), piece.attempts, piece.splitting, shared, self._chance()
-        ):
+        fields: dict[str, Any] = {"batch_id": call.batch_id, "first": offsets[0], "last": offsets[1]}
+        shared = len(call.work.shares) > 1
+        tried = Tried(len(piece.entries), piece.attempts, piece.splitting, shared, piece.spent, fatal)
+        match self._ledger.settings.policy.after_failure(tried, self._chance()):
             case Retry(delay=delay):
                 piece.due = now + delay
+                piece.spent += delay
                 self._ledger.note(
                     "warning",
                     "batch failed, will be tried again",
@@ -138,14 +166,14 @@ class Results:
             case GiveUp():
                 if named is not None and named < len(piece.entries):  # strict order: what is behind has not failed
                     lane.set_apart(piece, 1)
-                self._give_up(lane, piece, work, failure, now)
+                self._give_up(lane, piece, call.batch_id, failure, now)
 
-    def _give_up(self, lane: Lane, piece: Piece, work: Invoke, failure: Failure, now: float) -> None:
+    def _give_up(self, lane: Lane, piece: Piece, batch_id: str, failure: Failure, now: float) -> None:
         self._ledger.note(
             "error",
             "records given up",
             lane,
-            batch_id=work.batch_id,
+            batch_id=batch_id,
             first=piece.entries[0].offset,
             count=len(piece.entries),
             attempts=piece.attempts,
@@ -154,7 +182,7 @@ class Results:
         if self._ledger.settings.throw:
             self._ledger.stop_before(piece.entries[0].record, failure)
             return
-        if self._ledger.breaker.gave_up(failed=lane.doom(piece, failure, work.batch_id)):
+        if self._ledger.breaker.gave_up(failed=lane.doom(piece, failure, batch_id)):
             self._ledger.hold(lane, now, f"{self._ledger.breaker.run} records in a row were given up")
 
     def _wrote(self, work: WriteLetters, outcome: Outcome, now: float) -> None:

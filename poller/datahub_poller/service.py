@@ -140,7 +140,7 @@ class Service:
         self._poller = app.poller(self._action, parts, consumer, self._board)
         if self._deadline is not None:
             return STOPPED
-        letters = str(parts.sink.directory.absolute())
+        letters = parts.sink.place
         log_event(LOG, logging.INFO, "started", action=self._action.name, topics=list(parts.topics), letters=letters)
         app.prepare(parts.registries.values())
         self._poller.run()

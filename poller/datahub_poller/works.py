@@ -51,13 +51,15 @@ class Named:
     """The handler named these records as failed; it delivered the others."""
 
     failed: frozenset[tuple[TopicPartition, int]]
+    response: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The handler failed as a whole."""
+    """The handler failed as a whole. `lineage` names the error's class and its bases, the nearest first."""
 
     failure: Failure
+    lineage: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

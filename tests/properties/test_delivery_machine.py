@@ -88,6 +88,9 @@ class Delivery(RuleBasedStateMachine):
     throw = False
     in_a_row = (0,)
     buffer = 600
+    ages = (math.inf,)
+    rates = (None,)
+    fatal = False
 
     @initialize(data=st.data())
     def begin(self, data):
@@ -97,11 +100,21 @@ class Delivery(RuleBasedStateMachine):
             max_backoff=4.0,
             bisect=data.draw(st.sampled_from(self.bisects)),
             order=data.draw(st.sampled_from(self.orders)),
+            max_age=data.draw(st.sampled_from(self.ages)),
+            fatal=frozenset({"Hopeless"}),
         )
         limits = Limits(size=data.draw(st.integers(1, 8)), window=0.5, bytes=data.draw(st.sampled_from((60, 10_000))))
         self.settings = Settings(
-            policy, limits, concurrency=data.draw(st.integers(1, 2)), buffer=self.buffer, throw=self.throw, timeout=5.0
+            policy,
+            limits,
+            concurrency=data.draw(st.integers(1, 2)),
+            buffer=self.buffer,
+            throw=self.throw,
+            timeout=5.0,
+            rate=data.draw(st.sampled_from(self.rates)),
         )
+        self.next_start = 0.0
+        self.failed_for_good = set()
         self.now = 1000.0
         self.known = set()
         chances = random.Random(data.draw(st.integers(0, 3)))
@@ -325,6 +338,9 @@ class Delivery(RuleBasedStateMachine):
     def _invoked(self, work):
         limits = self.settings.limits
         total = sum(len(share.piece.entries) for share in work.shares)
+        if self.settings.rate is not None:
+            assert self.now >= self.next_start, "handed out faster than the rate"
+            self.next_start = self.now + total / self.settings.rate
         assert 1 <= total <= limits.size
         assert total == 1 or sum(e.size for s in work.shares for e in s.piece.entries) <= limits.bytes
         assert work.again == any(share.piece.attempts or share.piece.waits for share in work.shares) or self.in_a_row[0]
@@ -353,8 +369,11 @@ class Delivery(RuleBasedStateMachine):
                 assert doomed.attempts == 0
             else:
                 assert doomed.failure.stage == "handler"
-                assert doomed.attempts >= policy.attempts, "given up before its attempts were used up"
-                assert self.failures[place] >= policy.attempts
+                if place not in self.failed_for_good and policy.max_age == math.inf:
+                    assert doomed.attempts >= policy.attempts, "given up before its attempts were used up"
+                    assert self.failures[place] >= policy.attempts
+                assert len(doomed.history) == doomed.attempts
+                assert doomed.attempts == 0 or doomed.history[-1].batch_id == doomed.batch_id
                 if self.honest and policy.bisect:
                     assert kind_of(doomed.entry.record) == "poison"
         if self.in_a_row[0]:
@@ -412,7 +431,11 @@ class Delivery(RuleBasedStateMachine):
                 bad = set(records)
         if not bad:
             return Delivered()
-        return Named(frozenset(bad)) if how == "name" else Failed(Failure("handler", "ValueError", "no"))
+        if how == "name":
+            return Named(frozenset(bad))
+        hopeless = self.fatal and mask % 3 == 0
+        lineage = ("mine.Error", "Hopeless") if hopeless else ("ValueError",)
+        return Failed(Failure("handler", "ValueError", "no"), lineage)
 
     def _enter(self, call, outcome, held):
         """In the machine's own account."""
@@ -433,9 +456,11 @@ class Delivery(RuleBasedStateMachine):
                 if self.settings.policy.order == "strict":
                     bad = frozenset(p for p in call.places if any(p[0] == tp and p[1] >= o for tp, o in named))
                 good = call.places - bad
-            case Failed():
+            case Failed(lineage=lineage):
                 good, bad = frozenset(), call.places
                 blamed = bad
+                if "Hopeless" in lineage:
+                    self.failed_for_good |= bad
             case Away():
                 good = bad = frozenset()
         self.delivered |= good
@@ -666,6 +691,22 @@ class MoodyBreaking(Delivery):
     buffer = 6000
 
 
+class Impatient(Delivery):
+    """Errors that are fatal, an age that is too old, a rate; a handler that fails on poison and on nothing else."""
+
+    ages = (math.inf, 0.5, 4.0)
+    rates = (None, 0.5, 10.0)
+    fatal = True
+    orders = ("failed_only", "strict")
+
+
+class MoodyImpatient(Impatient):
+    """The same with answers of any kind."""
+
+    honest = False
+    bisects = (True, False)
+
+
 QUICK = effort(120, stateful_step_count=40)
 TestHonest = Delivery.TestCase
 TestHonest.settings = QUICK
@@ -679,3 +720,7 @@ TestBreaking = Breaking.TestCase
 TestBreaking.settings = QUICK
 TestMoodyBreaking = MoodyBreaking.TestCase
 TestMoodyBreaking.settings = QUICK
+TestImpatient = Impatient.TestCase
+TestImpatient.settings = QUICK
+TestMoodyImpatient = MoodyImpatient.TestCase
+TestMoodyImpatient.settings = QUICK

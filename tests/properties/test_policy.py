@@ -7,7 +7,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datahub_poller.policy import LONGEST_WAIT, Breaker, GiveUp, Policy, Retry, Split, wait
+from datahub_poller.policy import LONGEST_WAIT, Breaker, GiveUp, Policy, Retry, Split, Tried, wait
 from support.effort import effort
 
 chances = st.floats(0.0, 1.0, exclude_max=True)
@@ -18,28 +18,36 @@ policies = st.builds(
     max_backoff=st.sampled_from((0.0, 1.0, 60.0, 86_400.0)),
     bisect=st.booleans(),
     order=st.sampled_from(("failed_only", "strict")),
+    max_age=st.sampled_from((0.5, 10.0, math.inf)),
 )
 
 
-def play(policy, events, poison, shared):
-    """Invocations until every event is delivered or given up, as the lane would do them."""
+def play(policy, events, poison, shared, deadly=frozenset(), seconds=0.0):
+    """Invocations until every event is delivered or given up, as the lane would do them.
+
+    A call takes `seconds` and fails for `poison`, in a way that is fatal where the first of them is `deadly`.
+    """
     delivered, given_up, calls = [], [], 0
-    stack = [(list(range(events)), 0, False)]
+    stack = [(list(range(events)), 0, False, 0.0)]
     while stack:
-        piece, attempts, splitting = stack.pop()
+        piece, attempts, splitting, spent = stack.pop()
         calls += 1
         assert calls < 10_000
         if not poison & set(piece) and not (shared and calls == 1):
             delivered += piece
             continue
         attempts += 1
-        match policy.after_failure(len(piece), attempts, splitting, shared and calls == 1, 0.5):
-            case Retry():
-                stack.append((piece, attempts, splitting))
+        spent += seconds
+        fatal = min(poison & set(piece), default=None) in deadly
+        tried = Tried(len(piece), attempts, splitting, shared and calls == 1, spent, fatal)
+        match policy.after_failure(tried, 0.5):
+            case Retry(delay=delay):
+                assert tried.shared or (not fatal and attempts < policy.attempts and spent < policy.max_age)
+                stack.append((piece, attempts, splitting, spent + delay))
             case Split():
                 assert len(piece) > 1
                 middle = (len(piece) + 1) // 2
-                stack += [(piece[middle:], attempts, True), (piece[:middle], attempts, True)]
+                stack += [(piece[middle:], attempts, True, spent), (piece[:middle], attempts, True, spent)]
             case GiveUp():
                 given_up += piece
     return delivered, given_up, calls
@@ -47,11 +55,16 @@ def play(policy, events, poison, shared):
 
 @effort(300)
 @given(
-    policy=policies, events=st.integers(1, 100), poison=st.sets(st.integers(0, 99), max_size=4), shared=st.booleans()
+    policy=policies,
+    events=st.integers(1, 100),
+    poison=st.sets(st.integers(0, 99), max_size=4),
+    deadly=st.sets(st.integers(0, 99), max_size=60),
+    shared=st.booleans(),
+    seconds=st.sampled_from((0.0, 0.3, 20.0)),
 )
-def test_exactly_the_poison_is_given_up_when_batches_are_split(policy, events, poison, shared):
+def test_exactly_the_poison_is_given_up_when_batches_are_split(policy, events, poison, deadly, shared, seconds):
     poison = {event for event in poison if event < events}
-    delivered, given_up, calls = play(policy, events, poison, shared)
+    delivered, given_up, calls = play(policy, events, poison, shared, deadly, seconds)
     assert sorted(delivered + given_up) == list(range(events))
     if not poison:
         assert given_up == []

@@ -6,8 +6,8 @@ import base64
 import json
 from typing import Any
 
-from datahub_poller.deadletter.letter import Letter
-from datahub_poller.model import Envelope, Failure, Headers, Record, TopicPartition
+from datahub_poller.deadletter.letter import Letter, Trial
+from datahub_poller.model import Envelope, Failure, Headers, Record, SchemaKey, TopicPartition
 from support.handlers import envelope
 
 
@@ -19,17 +19,28 @@ def record(offset: int = 7, value: bytes | None = b"\x00bytes", key: bytes | Non
 def event_letter(offset: int = 7, event: Envelope | None = None) -> Letter:
     made = envelope(offset) if event is None else event
     failure = Failure("handler", "ValueError", "tag unknown", "Traceback ...\n  line 2")
-    return Letter(record(offset), failure, 3, made, "b1", "tag-sync", 1_700_000_001.5)
+    return Letter(
+        record(offset),
+        failure,
+        3,
+        made,
+        "b1",
+        "tag-sync",
+        1_700_000_001.5,
+        cluster="c1",
+        schema=SchemaKey("confluent", 0),
+        trials=(Trial(1_700_000_000.25, "b0", 2, 5, "ValueError: tag unknown"),),
+    )
 
 
 def undecodable_letter(offset: int = 7) -> Letter:
     failure = Failure("decode", "not_framed", "the first byte is 7")
-    return Letter(record(offset), failure, 0, None, None, "tag-sync", 1_700_000_001.5)
+    return Letter(record(offset), failure, 0, None, None, "tag-sync", 1_700_000_001.5, cluster="c1")
 
 
 def record_of(line: dict[str, Any]) -> Record:
-    """The record that a parsed line of either kind tells of, by its `kafka` and `raw` alone."""
-    about = line.get("meta", line)
+    """The record that a parsed line tells of, by its `kafka` and `raw` alone."""
+    about = line["meta"]
     kafka, raw = about["kafka"], about["raw"]
     return Record(
         TopicPartition(kafka["topic"], kafka["partition"]),

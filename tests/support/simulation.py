@@ -286,6 +286,7 @@ class Simulation:
         buffer: int = 64 * 1024 * 1024,
         throw: bool = False,
         timeout: float = 60.0,
+        rate: float | None = None,
         **loop: Any,
     ) -> None:
         self.clock = Clock()
@@ -297,7 +298,7 @@ class Simulation:
         self.policy = Policy() if policy is None else policy
         self.limits = Limits() if limits is None else limits
         self.breaker = Breaker(0, 60.0) if breaker is None else breaker
-        self.settings = Settings(self.policy, self.limits, concurrency, buffer, throw, timeout)
+        self.settings = Settings(self.policy, self.limits, concurrency, buffer, throw, timeout, rate=rate)
         self.loop = {"poll_records": 50, **loop}
         self.incremental = incremental
         self.chance = random.Random(seed).random

@@ -320,3 +320,17 @@ def test_a_batch_that_is_not_split_and_opens_the_breaker_alone_is_warned_of() ->
     (warning,) = action_of({"retry.bisect": False}).warnings
     assert warning.startswith("retry.bisect is off and dead_letter.breaker.in_a_row (20) is not above batch.size (100)")
     assert not action_of({"retry.bisect": False, "dead_letter.breaker.in_a_row": 101}).warnings
+
+
+@pytest.mark.parametrize(
+    ("given", "each_second"), [("100/s", 100.0), (50, 50.0), ("90/m", 1.5), ("1/h", 1 / 3600), ("0.5", 0.5)]
+)
+def test_a_rate_is_for_a_second_whatever_it_is_written_for(given, each_second):
+    assert action_of({"batch.rate": given}).batch.rate == pytest.approx(each_second)
+
+
+def test_exceptions_are_named_as_logs_and_letters_name_them():
+    names = ["builtins.ValueError", "requests.exceptions.Timeout", " datahub_handler.DoNotRetry "]
+    retry = action_of({"retry.fatal": names, "retry.retryable": "KeyError"}).retry
+    assert retry.fatal == ["ValueError", "requests.exceptions.Timeout", "DoNotRetry"]
+    assert retry.retryable == ["KeyError"]

@@ -8,9 +8,9 @@ import zlib
 
 import pytest
 
-from datahub_poller.decode.framing import SCHEMA_HEADER, Frame, split
+from datahub_poller.decode.framing import SCHEMA_HEADER, Frame, schema_of, split
 from datahub_poller.errors import Poison
-from datahub_poller.model import SchemaKey
+from datahub_poller.model import Record, SchemaKey, TopicPartition
 
 VERSION = uuid.UUID("b7b4a7f0-9c96-4e4a-a687-fb5de9ef0c63")
 NAMED_BY_GUID = b"\x01" + VERSION.bytes
@@ -217,3 +217,24 @@ def test_under_glue_a_value_that_is_not_framed_and_has_the_header_is_refused_wit
     with pytest.raises(Poison, match=rf"{SCHEMA_HEADER}.*schema_registry\.type: auto") as caught:
         split(value, "glue", MIB, ((SCHEMA_HEADER, NAMED_BY_GUID),))
     assert caught.value.kind == "wrong_framing"
+
+
+GLUE = uuid.UUID("3f2504e0-4f89-11d3-9a0c-0305e82c3301")
+
+
+@pytest.mark.parametrize(
+    ("value", "headers", "named"),
+    [
+        (b"\x00\x00\x00\x00\x04rest", (), SchemaKey("confluent", 4)),
+        (b"\x01" + GLUE.bytes + b"rest", (), SchemaKey("confluent", str(GLUE))),
+        (b"\x03\x00" + GLUE.bytes + b"rest", (), SchemaKey("glue", str(GLUE))),
+        (b"\x03\x05" + GLUE.bytes + b"no zlib at all", (), SchemaKey("glue", str(GLUE))),
+        (b"rest", (("__value_schema_id", b"\x00\x00\x00\x00\x09"),), SchemaKey("confluent", 9)),
+        (b"\x03\x00" + GLUE.bytes[:15], (), None),
+        (b"{}", (), None),
+        (b"", (), None),
+        (None, (), None),
+    ],
+)
+def test_a_record_that_is_no_event_may_still_name_its_schema(value, headers, named):
+    assert schema_of(Record(TopicPartition("t", 0), 0, 0, "CREATE_TIME", None, value, headers)) == named

@@ -1,14 +1,21 @@
 import json
+from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
-from datahub_poller.deadletter.letter import Letter, to_line
+from datahub_poller import deadletter
+from datahub_poller.deadletter.letter import HISTORY_LIMIT, Letter, Past, to_line
 from datahub_poller.model import Failure, Record, TopicPartition
 from support.handlers import envelope
 from support.letters import event_letter, parsed, record, record_of, undecodable_letter
+
+SCHEMA = json.loads((Path(deadletter.__file__).parent / "dead-letter.schema.json").read_text(encoding="utf-8"))
+VALIDATOR = Draft202012Validator(SCHEMA, format_checker=Draft202012Validator.FORMAT_CHECKER)
 
 
 def only(letter):
@@ -23,6 +30,7 @@ def test_an_events_line_has_what_datahub_actions_writes_and_more_under_meta():
     assert line["event"] == envelope(7)["event"]
     meta = line["meta"]
     assert meta["kafka"] == {
+        "cluster": "c1",
         "topic": "PlatformEvent_v1",
         "partition": 0,
         "offset": 7,
@@ -30,27 +38,76 @@ def test_an_events_line_has_what_datahub_actions_writes_and_more_under_meta():
         "timestamp_type": "CREATE_TIME",
         "key": "urn:li:x",
         "headers": [["trace", "abc"], ["trace", None], ["bin", None]],
+        "id": "c1/PlatformEvent_v1/0/7",
     }
     assert meta["failure"] == {
         "stage": "handler",
         "kind": "ValueError",
         "message": "tag unknown",
         "stack": "Traceback ...\n  line 2",
+        "response": None,
     }
+    assert meta["schema"] == {"registry": "confluent", "id": 0}
+    assert meta["history"] == [
+        {
+            "at": "2023-11-14T22:13:20.250+00:00",
+            "batch_id": "b0",
+            "attempt": 2,
+            "events": 5,
+            "error": "ValueError: tag unknown",
+        }
+    ]
+    assert meta["redrives"] == 0
     assert (meta["attempts"], meta["batch_id"], meta["action"]) == (3, "b1", "tag-sync")
     assert datetime.fromisoformat(meta["at"]).timestamp() == 1_700_000_001.5
     assert meta["poller"]["version"]
 
 
-def test_an_undecodable_records_line_says_its_form_and_has_the_same_particulars():
+def test_an_undecodable_records_letter_has_the_same_form_without_an_event():
     line, event = only(undecodable_letter()), only(event_letter())
-    assert (line["format"], line["version"]) == ("datahub-poller/undecodable", 1)
-    assert "event" not in line
-    assert line["failure"]["kind"] == "not_framed"
-    assert line["attempts"] == 0
-    assert line["batch_id"] is None
-    assert set(line) - {"format", "version"} == set(event["meta"])
-    assert line["kafka"] == event["meta"]["kafka"]
+    assert list(line) == list(event)
+    assert (line["event_type"], line["event"]) == (None, None)
+    assert list(line["meta"]) == list(event["meta"])
+    assert line["meta"]["failure"]["kind"] == "not_framed"
+    assert (line["meta"]["attempts"], line["meta"]["batch_id"], line["meta"]["schema"]) == (0, None, None)
+    assert line["meta"]["kafka"] == event["meta"]["kafka"]
+
+
+def test_what_is_behind_a_record_that_was_a_letter_before_comes_before_what_it_has_met_since():
+    before = [{"error": f"error {number}"} for number in range(HISTORY_LIMIT)]
+    letter = replace(event_letter(), past=Past(2, tuple(before)))
+    meta = only(letter)["meta"]
+    assert meta["redrives"] == 2
+    assert meta["id"] == event_letter().id
+    assert [each["error"] for each in meta["history"]] == [
+        *(each["error"] for each in before[1:]),
+        "ValueError: tag unknown",
+    ]
+
+
+@pytest.mark.parametrize("make", [event_letter, undecodable_letter])
+def test_a_letter_is_what_its_schema_says(make):
+    VALIDATOR.validate(only(make()))
+    VALIDATOR.validate(only(replace(make(), past=Past(1, (only(event_letter())["meta"]["history"][0],)))))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda line: line.pop("event_type"),
+        lambda line: line["meta"].pop("id"),
+        lambda line: line["meta"].update(version=2),
+        lambda line: line["meta"].update(more=1),
+        lambda line: line["meta"]["failure"].update(stage="elsewhere"),
+        lambda line: line["meta"]["raw"].update(value="not base64!"),
+        lambda line: line["meta"]["history"][0].pop("at"),
+        lambda line: line.update(event=None),
+    ],
+)
+def test_the_schema_refuses_what_is_no_letter(damage):
+    line = only(event_letter())
+    damage(line)
+    assert not VALIDATOR.is_valid(line)
 
 
 @pytest.mark.parametrize("make", [event_letter, undecodable_letter])
@@ -59,7 +116,8 @@ def test_the_record_can_be_had_back_exactly(make):
 
 
 def test_the_id_is_the_records_own_whatever_became_of_it():
-    assert only(event_letter())["meta"]["id"] == only(undecodable_letter())["id"] == event_letter().id
+    ids = {only(letter)["meta"]["id"] for letter in (event_letter(), replace(undecodable_letter(), record=record()))}
+    assert ids == {event_letter().id}
     assert event_letter(8).id != event_letter(7).id
 
 
@@ -168,7 +226,7 @@ def test_any_letter_is_exactly_one_line_of_json_that_gives_the_record_back(
     assert b"\r" not in line
     (read,) = parsed(line)
     assert record_of(read) == given_record
-    about = read if event is None else read["meta"]
+    about = read["meta"]
     assert about["failure"]["message"] == failure.message
     assert about["action"] == action
 

@@ -1,4 +1,5 @@
 import gc
+import json
 import math
 import threading
 import time
@@ -85,7 +86,31 @@ def test_named_records_make_the_outcome_partial(invoker):
     made = invoker(
         body("return {'batchItemFailures': [{'itemIdentifier': {'partition': 'PlatformEvent_v1-0', 'offset': 1}}]}")
     )
-    assert made.invoke(invocation()) == Partial(frozenset({(TopicPartition("PlatformEvent_v1", 0), 1)}))
+    outcome = made.invoke(invocation())
+    assert isinstance(outcome, Partial)
+    assert outcome.failed == {(TopicPartition("PlatformEvent_v1", 0), 1)}
+    item = {"itemIdentifier": {"partition": "PlatformEvent_v1-0", "offset": 1}}
+    assert json.loads(outcome.response) == {"batchItemFailures": [item]}
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ("'ok'", '"ok"'),
+        ("{'batchItemFailures': 1, 'why': {1, }}", '{"batchItemFailures": 1, "why": "{1}"}'),
+        ("'x' * 100_000", '"' + "x" * 3_999),
+        ("Bad()", "(cannot be shown: RuntimeError)"),
+    ],
+)
+def test_what_a_handler_answered_amiss_is_kept_for_the_letter(answer, told, invoker):
+    bad = "class Bad:\n    def __repr__(self): raise RuntimeError"
+    assert failure(invoker(body(f"return {answer}", bad))).response == told
+
+
+def test_the_classes_of_an_error_are_told_the_nearest_first(invoker):
+    error = failure(invoker(body("raise UnicodeDecodeError('utf-8', b'', 0, 1, 'no')")))
+    assert error.lineage == ("UnicodeDecodeError", "UnicodeError", "ValueError", "Exception", "BaseException")
+    assert error.response == ""
 
 
 @pytest.mark.parametrize("answer", ["'ok'", "True", "[]", "{'batchItemFailures': [{'itemIdentifier': {}}]}"])
@@ -112,7 +137,9 @@ def test_what_a_handler_does_to_its_event_does_not_change_what_it_may_name(invok
         )
     )
     given = invocation()
-    assert made.invoke(given) == Partial(frozenset({(TopicPartition("PlatformEvent_v1", 0), 2)}))
+    outcome = made.invoke(given)
+    assert isinstance(outcome, Partial)
+    assert outcome.failed == {(TopicPartition("PlatformEvent_v1", 0), 2)}
     assert len(given.events) == 3
 
 
@@ -210,9 +237,8 @@ def test_calls_run_side_by_side_and_do_not_mix(invoker):
 
     with ThreadPoolExecutor(4) as pool:
         outcomes = list(pool.map(call, range(4)))
-    assert outcomes == [
-        Partial(frozenset({(TopicPartition("PlatformEvent_v1", number), number)})) for number in range(4)
-    ]
+    named = [outcome.failed for outcome in outcomes if isinstance(outcome, Partial)]
+    assert named == [{(TopicPartition("PlatformEvent_v1", number), number)} for number in range(4)]
 
 
 def test_asynchronous_calls_run_side_by_side_each_on_its_threads_loop(invoker):

@@ -11,10 +11,10 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from datahub_poller.config.quantities import Duration, OneOf, Size, Text, Whole
+from datahub_poller.config.quantities import Duration, OneOf, Rate, Size, Text, Whole
 from datahub_poller.config.section import Bytes, Seconds, Section, checked
 from datahub_poller.config.source import Source
-from datahub_poller.config.values import directory_path, function_name, status_port
+from datahub_poller.config.values import directory_path, error_names, function_name, status_port
 
 DEFAULT_PORT = 8470
 DEFAULT_LETTERS = Path("/tmp/logs/datahub/actions")  # noqa: S108 - DataHub's own default; the rule for containers guards it
@@ -35,6 +35,10 @@ class Batch(Section):
     )
     format: Annotated[Literal["datahub"], checked(OneOf(("datahub",), ("esm",)))] = Field(
         default="datahub", description="The form of the event that the handler gets."
+    )
+    rate: Annotated[float | None, checked(Rate())] = Field(
+        default=None,
+        description="Events handed out, at most, by each process; a call is held back until its events are due.",
     )
     order: Annotated[Literal["failed_only", "strict"], checked(OneOf(("failed_only", "strict")))] = Field(
         default="failed_only",
@@ -79,6 +83,20 @@ class Retry(Section):
     )
     bisect: bool = Field(
         default=True, description="Split a batch whose tries are used up, down to the records that fail."
+    )
+    max_age: Annotated[Seconds | None, checked(Duration(0.001, 30 * 86_400))] = Field(
+        default=None,
+        description="No more tries for what has been tried for so long, back-offs included, waiting for "
+        "infrastructure not.",
+    )
+    fatal: Annotated[list[str], checked(error_names)] = Field(
+        default_factory=list,
+        description="Exceptions after which another try is not worth it: classes by their dotted names, those derived "
+        "from them included.",
+    )
+    retryable: Annotated[list[str], checked(error_names)] = Field(
+        default_factory=list,
+        description="Exceptions that are tried again although a class that they are derived from is fatal.",
     )
 
 

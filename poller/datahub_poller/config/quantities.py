@@ -14,6 +14,9 @@ from typing import Any
 from datahub_poller.config.problems import Wrong, did_you_mean
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)?", re.ASCII)
+_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:/\s*([smh]))?", re.ASCII)
+_SLOWEST_RATE = 1 / 3600
+_FASTEST_RATE = 1_000_000.0
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]?i?b?)", re.ASCII | re.IGNORECASE)
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _BYTES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
@@ -91,6 +94,24 @@ class Size:
 
     def __str__(self) -> str:
         return f"size, {size_text(self.low)} to {size_text(self.high)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """So many in a second, from `100`, `100/s`, `90/m` or `500/h`."""
+
+    def __call__(self, value: Any) -> float:
+        """The number for one second."""
+        match = _RATE.fullmatch(str(value).strip()) if isinstance(value, (str, int, float)) else None
+        if match is None or isinstance(value, bool):
+            raise Wrong("must be a rate", "Write 100/s, 90/m or 500/h; a plain number is for one second.")
+        rate = float(match[1]) / {"s": 1.0, "m": 60.0, "h": 3600.0}[match[2] or "s"]
+        if not _SLOWEST_RATE <= rate <= _FASTEST_RATE:
+            raise Wrong("must be between 1/h and 1000000/s")
+        return rate
+
+    def __str__(self) -> str:
+        return "rate, such as `100/s` or `90/m`"
 
 
 @dataclass(frozen=True, slots=True)

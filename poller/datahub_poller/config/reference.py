@@ -14,16 +14,24 @@ from pydantic import BaseModel, PlainSerializer, PlainValidator
 from pydantic.fields import FieldInfo
 
 from datahub_poller.config.models import ActionFile
-from datahub_poller.config.quantities import Duration, OneOf, Size, Text, Whole, start_position
-from datahub_poller.config.values import bootstrap_servers, directory_path, function_name, status_port, web_address
+from datahub_poller.config.quantities import Duration, OneOf, Rate, Size, Text, Whole, start_position
+from datahub_poller.config.values import (
+    bootstrap_servers,
+    directory_path,
+    error_names,
+    function_name,
+    status_port,
+    web_address,
+)
 
 BEGIN = "<!-- keys:begin -->"
 END = "<!-- keys:end -->"
 
-_OWN_TEXT = (Duration, OneOf, Size, Text, Whole)
+_OWN_TEXT = (Duration, OneOf, Rate, Size, Text, Whole)
 _TAKES: Mapping[Any, str] = {
     bootstrap_servers: "text",
     directory_path: "path",
+    error_names: "list",
     function_name: "text",
     start_position: "`latest` or `earliest` or time",
     status_port: "0 to 65535 or `off`",

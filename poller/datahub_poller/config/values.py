@@ -17,6 +17,7 @@ from datahub_poller.config.quantities import Whole
 _SERVER = re.compile(r"(?:[A-Za-z_]+://)?(?:\[[0-9A-Fa-f:.%\w]+\]|[^\s:/\[\]@]+)(?::(?P<port>[0-9]{1,5}))?")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _FUNCTION = re.compile(r"[A-Za-z_][\w./]*[:.][A-Za-z_]\w*")
+_CLASS = re.compile(r"[A-Za-z_][\w.]*")
 _MAX_PORT = 65_535
 OFF = frozenset({"off", "none", "no", "false", "disabled"})
 
@@ -175,6 +176,17 @@ def directory_path(value: Any) -> Path:
         return Path(value.strip()).expanduser()
     except RuntimeError:
         raise Wrong("begins with a home directory that is not known", "Write the path in full.") from None
+
+
+def error_names(value: Any) -> list[str]:
+    """Classes by their dotted names, as logs and letters have them: `ValueError`, `requests.exceptions.Timeout`."""
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, (list, tuple)):
+        raise Wrong("must be a list of exceptions", "Write [ValueError, my_module.MyError].")
+    wrong = [name for name in names if not isinstance(name, str) or not _CLASS.fullmatch(name.strip())]
+    if wrong:
+        raise Wrong("must be a list of dotted names", "A class as logs and letters show it: my_module.MyError.")
+    return [name.strip().removeprefix("builtins.").removeprefix("datahub_handler.") for name in names]
 
 
 def status_port(value: Any) -> int | None:

@@ -46,6 +46,11 @@ class FileSink:
         self.directory = directory / normalised(name)
         self._setting = setting
 
+    @property
+    def place(self) -> str:
+        """The directory of the action's own letters."""
+        return str(self.directory.absolute())
+
     def check(self) -> None:
         """Try everything that a write will need, on a file that is removed again."""
         probe = self.directory / f".probe-{secrets.token_hex(8)}"  # pids are alike in containers that share a volume

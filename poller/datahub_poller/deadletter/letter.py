@@ -1,7 +1,7 @@
 """The dead letter and its one line of JSON: everything known of a record that was given up.
 
 Pure, and never failing: whatever a record, a failure or an envelope holds, there is a line. It must not know where
-a line goes.
+a line goes. `dead-letter.schema.json` beside it says what a line holds.
 """
 
 from __future__ import annotations
@@ -9,30 +9,47 @@ from __future__ import annotations
 import base64
 import hashlib
 import importlib.metadata
-import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
-import orjson
+from datahub_poller.deadletter.plain_json import in_json
+from datahub_poller.model import Envelope, Failure, Record, SchemaKey
 
-from datahub_poller.model import Envelope, Failure, Record
+FORMAT = "datahub-poller/dead-letter"
+VERSION = 1
 
-UNDECODABLE_FORMAT = "datahub-poller/undecodable"
-UNDECODABLE_VERSION = 1
 
-DEPTH_LIMIT = 200
-"""Levels of nesting that a letter keeps where the fast writer refused; what lies deeper is only in the raw bytes."""
+class Trial(NamedTuple):
+    """An invocation that failed: begun at `at` (epoch seconds), with so many `events` of the partition in it."""
+
+    at: float
+    batch_id: str
+    attempt: int
+    events: int
+    error: str
+
+
+class Past(NamedTuple):
+    """What a record has behind it that was a dead letter before: how often, and its history as its letter had it."""
+
+    redrives: int = 0
+    history: tuple[Mapping[str, Any], ...] = ()
+
+
+NOTHING_BEHIND = Past()
+
+HISTORY_LIMIT = 50
+"""How many entries of a record's history its letter keeps, the last ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Letter:
     """A record that was given up, at `at` (epoch seconds).
 
-    `attempts` is 0 and `batch_id` None where no handler was called.
+    `attempts` is 0 and `batch_id` None where no handler was called; `schema` is None where the bytes name none.
 
     `envelope` is None where the record never became an event. It must be read anew from the record when a handler
     has had the first one in its hands, which it may have changed.
@@ -45,6 +62,10 @@ class Letter:
     batch_id: str | None
     action: str
     at: float
+    cluster: str = "unknown"
+    schema: SchemaKey | None = None
+    trials: tuple[Trial, ...] = ()
+    past: Past = NOTHING_BEHIND
 
     @property
     def id(self) -> str:
@@ -58,43 +79,51 @@ class Letter:
 
 
 def to_line(letter: Letter) -> bytes:
-    """The letter as one line of JSON, newline included.
+    """The letter as one line of JSON, newline included."""
+    return in_json(to_document(letter)) + b"\n"
 
-    An event's is the line that DataHub Actions writes (`event_type`, `event`, `meta`), with more under `meta`;
-    otherwise it is a form of our own, told by its `format` and `version`. Either holds the record's bytes under `raw`.
+
+def to_document(letter: Letter) -> dict[str, Any]:
+    """What the line holds: DataHub Actions' own `event_type`, `event` and `meta`, with all of ours under `meta`.
+
+    Of a record that never became an event `event_type` and `event` are None.
     """
-    about = _about(letter)
-    envelope = letter.envelope
-    if envelope is None:
-        line: dict[str, Any] = {"format": UNDECODABLE_FORMAT, "version": UNDECODABLE_VERSION, **about}
-    else:
-        line = {"event_type": envelope.get("event_type"), "event": envelope.get("event"), "meta": about}
-    return _json(line) + b"\n"
+    envelope: Mapping[str, Any] = letter.envelope or {}
+    return {"event_type": envelope.get("event_type"), "event": envelope.get("event"), "meta": _about(letter)}
 
 
 def _about(letter: Letter) -> dict[str, Any]:
     record, failure = letter.record, letter.failure
+    topic, partition = record.tp
     return {
+        "format": FORMAT,
+        "version": VERSION,
         "id": letter.id,
         "action": letter.action,
-        "at": datetime.fromtimestamp(letter.at, UTC).isoformat(timespec="milliseconds"),
+        "at": _iso(letter.at),
         "batch_id": letter.batch_id,
         "attempts": letter.attempts,
+        "redrives": letter.past.redrives,
         "failure": {
             "stage": failure.stage,
             "kind": failure.kind,
             "message": failure.message,
             "stack": failure.stack,
+            "response": failure.response or None,
         },
+        "history": [*letter.past.history, *(_trial(each) for each in letter.trials)][-HISTORY_LIMIT:],
         "kafka": {
-            "topic": record.tp.topic,
-            "partition": record.tp.partition,
+            "cluster": letter.cluster,
+            "topic": topic,
+            "partition": partition,
             "offset": record.offset,
             "timestamp": record.timestamp,
             "timestamp_type": record.timestamp_type,
             "key": _text(record.key),
             "headers": [[name, _text(value)] for name, value in record.headers],
+            "id": f"{letter.cluster}/{topic}/{partition}/{record.offset}",
         },
+        "schema": None if letter.schema is None else {"registry": letter.schema.registry, "id": letter.schema.id},
         "raw": {
             "key": _base64(record.key),
             "value": _base64(record.value),
@@ -102,6 +131,20 @@ def _about(letter: Letter) -> dict[str, Any]:
         },
         "poller": {"version": _version()},
     }
+
+
+def _trial(trial: Trial) -> dict[str, Any]:
+    return {
+        "at": _iso(trial.at),
+        "batch_id": trial.batch_id,
+        "attempt": trial.attempt,
+        "events": trial.events,
+        "error": trial.error,
+    }
+
+
+def _iso(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
 
 
 @cache
@@ -124,55 +167,3 @@ def _text(value: bytes | None) -> str | None:
         return value.decode("utf-8")
     except UnicodeDecodeError:
         return None
-
-
-def _json(value: dict[str, Any]) -> bytes:
-    try:
-        return orjson.dumps(value)
-    except TypeError:  # orjson's own error is one: a lone surrogate, an integer past 64 bits, an object, a cycle
-        return json.dumps(_plain(value, ()), separators=(",", ":"), allow_nan=False).encode("ascii")
-
-
-def _plain(value: Any, above: tuple[int, ...]) -> Any:
-    """The nearest thing that JSON can say; `above` names the containers that hold the value, so that a cycle ends."""
-    match value:
-        case Mapping() | list() | tuple() | set() | frozenset() if len(above) == DEPTH_LIMIT or id(value) in above:
-            return "(nested too deep for a letter)"
-        case Mapping():
-            return {_key(key): _plain(item, (*above, id(value))) for key, item in value.items()}
-        case list() | tuple() | set() | frozenset():
-            return [_plain(item, (*above, id(value))) for item in value]
-        case _:
-            return _scalar(value)
-
-
-def _scalar(value: Any) -> Any:
-    """Lone surrogates stay as escapes, integers of a length that readers take stay themselves."""
-    match value:
-        case None | bool():
-            return value
-        case float():
-            return float(value) if math.isfinite(value) else None  # as orjson writes what is not finite
-        case int():
-            return int(value) if value.bit_length() < _BITS_AS_DIGITS else hex(value)
-        case str():
-            return str.__str__(value)
-        case bytes() | bytearray():
-            return base64.b64encode(value).decode("ascii")
-        case _:
-            return _described(value)
-
-
-_BITS_AS_DIGITS = 10_000
-"""About 3,000 digits: Python refuses to write an integer of more than 4,300."""
-
-
-def _key(key: Any) -> str:
-    return str.__str__(key) if isinstance(key, str) else _described(key)
-
-
-def _described(value: Any) -> str:
-    try:
-        return repr(value)[:200]
-    except Exception:  # noqa: BLE001 - the value's class is not ours and may do anything
-        return f"(a {type(value).__name__})"

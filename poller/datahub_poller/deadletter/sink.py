@@ -11,6 +11,10 @@ from datahub_poller.deadletter.letter import Letter
 class Sink(Protocol):
     """A place for dead letters. `check` and `write` block, and may be called from several threads at once."""
 
+    @property
+    def place(self) -> str:
+        """Where letters go, for people: a directory, a topic, a queue's or a bucket's address. No secrets."""
+
     def check(self) -> None:
         """Try the place without leaving a letter. Raises CannotStart, with what to do about it."""
 
@@ -18,4 +22,4 @@ class Sink(Protocol):
         """Returns only when all letters are durable. Raises Transient when they may not be: write them all again."""
 
     def close(self) -> None:
-        """Let go of what is held."""
+        """Let go of what is held, within a few seconds."""

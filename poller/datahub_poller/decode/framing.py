@@ -10,7 +10,7 @@ import zlib
 from typing import Final, Literal, NamedTuple
 
 from datahub_poller.errors import Poison
-from datahub_poller.model import Headers, SchemaKey
+from datahub_poller.model import Headers, Record, SchemaKey
 
 Framing = Literal["confluent", "glue", "auto"]
 """`auto` tells the two apart record by record, so that a registry can be migrated without stopping."""
@@ -65,6 +65,17 @@ def split(value: bytes, framing: Framing, limit: int = INFLATED_LIMIT, headers: 
             return Frame(_guid(value, "the value"), value[17:])
         case _:
             raise _refusal(value, framing, headers)
+
+
+def schema_of(record: Record) -> SchemaKey | None:
+    """The writer schema that a record names, in whichever framing; None where it names none. Nothing is inflated."""
+    start = (record.value or b"")[:_GLUE_HEADER]
+    if start[:1] == bytes([_GLUE_MAGIC]):
+        start = start[:1] + bytes([_PLAIN]) + start[2:]
+    try:
+        return split(start, "auto", headers=record.headers).key
+    except Poison:
+        return None
 
 
 def _refusal(value: bytes, framing: Framing, headers: Headers) -> Poison:

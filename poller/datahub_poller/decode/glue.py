@@ -12,6 +12,7 @@ import threading
 import uuid
 from typing import TYPE_CHECKING, Any, Final
 
+from datahub_poller.aws import Account, about_credentials, code_of
 from datahub_poller.decode.writer_schema import FetchedSchema
 from datahub_poller.errors import Poison, SchemaNotFound, Transient
 from datahub_poller.model import SchemaKey
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from aws_schema_registry.schema import SchemaVersion
 
 _NOBODY: Final = SchemaKey("glue", str(uuid.UUID(int=0)))
-_CREDENTIALS: Final = frozenset({"NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "NoRegionError"})
 
 
 class GlueRegistry:
@@ -33,10 +33,7 @@ class GlueRegistry:
         profile: str | None = None,
         timeout: float = 5.0,
     ) -> None:
-        self._region = region
-        self._endpoint = endpoint
-        self._profile = profile
-        self._timeout = timeout
+        self._account = Account(region, endpoint, profile, timeout)
         self._place = "the AWS Glue schema registry" + (f" at {endpoint}" if endpoint else "")
         self._lock = threading.Lock()
         self._made: Any = None
@@ -79,7 +76,7 @@ class GlueRegistry:
         except SchemaRegistryException as error:
             if error.__cause__ is None:
                 return self._unavailable(glue, version)
-            if _code(error.__cause__) == "EntityNotFoundException":
+            if code_of(error.__cause__) == "EntityNotFoundException":
                 raise SchemaNotFound(f"{self._place} has no schema version {version}") from None
             raise self._reason(error.__cause__) from None
         return _avro(found.data_format, found.definition)
@@ -93,28 +90,17 @@ class GlueRegistry:
         return _avro(found["DataFormat"], found["SchemaDefinition"])
 
     def _reason(self, error: BaseException) -> Transient:
-        code = _code(error)
-        remedy = ": see the AWS credentials, region and profile" if code in _CREDENTIALS else ""
+        code = code_of(error)
+        remedy = ": see the AWS credentials, region and profile" if about_credentials(code) else ""
         if code in ("AccessDeniedException", "UnrecognizedClientException", "ExpiredTokenException"):
             remedy = ": the role needs glue:GetSchemaVersion on all schemas, and valid credentials"
         return Transient(f"{self._place} cannot be asked ({code}){remedy}: {error}")
 
     def _client(self) -> Any:
         """Calls of a client are safe from several threads, making one is not."""
-        import boto3  # noqa: PLC0415 - slow, and only now
-        from botocore.config import Config  # noqa: PLC0415 - as above
-
         with self._lock:
             if self._made is None:
-                config = Config(
-                    connect_timeout=self._timeout,
-                    read_timeout=self._timeout,
-                    retries={"mode": "standard", "total_max_attempts": 1},
-                )
-                session = boto3.Session(profile_name=self._profile)
-                self._made = session.client(
-                    "glue", region_name=self._region, endpoint_url=self._endpoint, config=config
-                )
+                self._made = self._account.client("glue")
             return self._made
 
 
@@ -122,10 +108,3 @@ def _avro(data_format: str, definition: str) -> FetchedSchema:
     if data_format != "AVRO":
         raise Poison("unusable_schema", f"the writer schema is {data_format}, not Avro")
     return FetchedSchema(definition)
-
-
-def _code(error: BaseException) -> str:
-    """AWS's name for what went wrong, or else the exception's."""
-    response = getattr(error, "response", None)
-    code = response.get("Error", {}).get("Code") if isinstance(response, dict) else None
-    return str(code) if code else type(error).__name__

@@ -36,9 +36,13 @@ class Succeeded:
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """The handler named the records, by partition and offset, that failed; never empty. The others succeeded."""
+    """The handler named the records, by partition and offset, that failed; never empty. The others succeeded.
+
+    `response` is its answer in JSON, bounded in length.
+    """
 
     failed: frozenset[tuple[TopicPartition, int]]
+    response: str = ""
 
 
 Outcome = Succeeded | Partial

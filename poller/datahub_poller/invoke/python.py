@@ -6,6 +6,7 @@ It must not know what a failure leads to, nor interrupt a function that takes to
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from datahub_handler.contract import Context, failed_of
 from datahub_handler.runtime import Calls, Fault, LoadError, fault_of, load
 from datahub_poller.errors import CannotStart, HandlerFailed
 from datahub_poller.invoke.base import Invocation, Outcome, Partial, Succeeded
-from datahub_poller.model import TopicPartition
+from datahub_poller.model import RESPONSE_LIMIT, TopicPartition
 
 
 class PythonInvoker:
@@ -44,6 +45,7 @@ class PythonInvoker:
         if self._calls is None:
             raise CannotStart("the handler has not been loaded")
         fault: Fault
+        response: Any = None
         try:
             response = self._calls.call(_event(invocation), self._context(invocation))
             failed = failed_of(response, invocation.places())
@@ -51,10 +53,12 @@ class PythonInvoker:
             fault = fault_of(error, own_files=(__file__,))
         else:
             if failed:
-                return Partial(frozenset((TopicPartition(topic, number), offset) for topic, number, offset in failed))
+                places = frozenset((TopicPartition(topic, number), offset) for topic, number, offset in failed)
+                return Partial(places, _in_json(response))
             return Succeeded()
         # Raised out here, so that it does not hold the handler's error, whose frames hold the whole batch.
-        raise HandlerFailed(fault.kind, fault.message, fault.stack)
+        answered = "" if response is None else _in_json(response)
+        raise HandlerFailed(fault.kind, fault.message, fault.stack, fault.lineage, answered)
 
     def _context(self, invocation: Invocation) -> Context:
         deadline = min(invocation.deadline, time.monotonic() + self._timeout)
@@ -64,6 +68,14 @@ class PythonInvoker:
         """Close the handler's event loops, within two seconds."""
         if self._calls is not None:
             self._calls.close()
+
+
+def _in_json(response: Any) -> str:
+    """For a dead letter: whatever a handler answers, there is a text."""
+    try:
+        return json.dumps(response, default=repr)[:RESPONSE_LIMIT]
+    except BaseException as error:  # noqa: BLE001 - the answer is the handler's and may do anything
+        return f"(cannot be shown: {type(error).__name__})"
 
 
 def _event(invocation: Invocation) -> dict[str, Any]:
