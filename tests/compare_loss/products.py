@@ -150,7 +150,7 @@ class Side:
         found = []
         for path in sorted((self._directory / "letters").glob("*/*.log")):
             for line in parsed(path.read_bytes()):
-                kafka = line.get("meta", line)["kafka"]
+                kafka = line["meta"]["kafka"]
                 found.append(Place(kafka["topic"], kafka["partition"], kafka["offset"]))
         return found
 

@@ -124,7 +124,7 @@ def read_letters(directory: Path) -> list[Letter]:
 
 
 def _letter(line: dict[str, Any]) -> Letter:
-    about = line.get("meta", line)
+    about = line["meta"]
     kafka, raw = about["kafka"], about["raw"]
     place = Place(kafka["topic"], kafka["partition"], kafka["offset"])
     digest = digest_of(_decoded(raw["key"]), _decoded(raw["value"]))

@@ -173,6 +173,6 @@ def test_letters_keep_the_header_that_named_the_schema(stage):
     poller = stage.start()
     poller.until(stage.letters, "no letter")
     (letter,) = stage.letters()
-    assert letter["failure"]["kind"] == "not_avro"
-    assert letter["raw"]["headers"] == [[SCHEMA_HEADER, "AQobLD1OX2BxgpOktcbX6Pk="]]
+    assert letter["meta"]["failure"]["kind"] == "not_avro"
+    assert letter["meta"]["raw"]["headers"] == [[SCHEMA_HEADER, "AQobLD1OX2BxgpOktcbX6Pk="]]
     assert poller.stop() == 0

@@ -135,7 +135,7 @@ class Follower:
         for line in self._failed.new():
             yield _letter(line["meta"], undecodable=False)
         for line in self._undecodable.new():
-            yield _letter(line, undecodable=True)
+            yield _letter(line["meta"], undecodable=True)
 
     def committed(self, partitions: list[tuple[str, int]]) -> dict[tuple[str, int], int]:
         """The group's offsets as the broker has them; what it does not say now is left out."""
