@@ -38,6 +38,7 @@ TESTS = (
     "tests/simulation/test_review_buffer.py",
     "tests/simulation/test_named.py",
     "tests/simulation/test_topic_made_anew.py",
+    "tests/simulation/test_retry_rules.py",
     "tests/properties/test_taking.py",
     "tests/properties/test_directly.py",
     "tests/properties/test_batching.py",

@@ -115,3 +115,14 @@ def test_a_rate_holds_no_letter_back_and_counts_retries():
     assert 8.0 <= sim.clock.now - began <= 9.0
     letters = sim.trace.calls("letters")
     assert letters[0].at - calls[1].at < 0.3
+
+
+def test_while_the_rate_holds_everything_back_the_loop_does_not_turn_for_nothing():
+    sim = Simulation({"mcl": 1}, limits=Limits(size=10, window=0.1), rate=1.0)
+    sim.write(A, *["good"] * 40)
+    began = sim.clock.now
+    sim.run()
+    judged(sim)
+    seconds = sim.clock.now - began
+    assert seconds >= 30.0
+    assert len(sim.source.polls) < 30 * seconds
