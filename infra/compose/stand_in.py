@@ -15,7 +15,7 @@ from itertools import islice
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from confluent_kafka import Producer
+from confluent_kafka import KafkaException, Producer
 
 from datahub_poller.demo.registry import RegistryServer
 from datahub_poller.demo.samples import Sample, SchemaName, confluent_frame, schema_text
@@ -83,7 +83,10 @@ def send(producer: Producer, events: Iterable[Sample]) -> None:
 
     for event in events:
         value = confluent_frame(IDS[event.schema], event.body)
-        producer.produce(event.topic, value, event.key, on_delivery=acknowledged)
+        try:
+            producer.produce(event.topic, value, event.key, on_delivery=acknowledged)
+        except KafkaException as error:  # what the broker has refused before is refused at once
+            refused.append(str(error.args[0]))
         producer.poll(0)
     left = producer.flush(FLUSH_SECONDS)
     if left or refused:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shutil
 import signal
 import subprocess
 import sys
+from itertools import islice
 from pathlib import Path
 
 import pytest
 import yaml
+from confluent_kafka import Producer
 
 from datahub_poller.demo.samples import PLATFORM_TOPIC, TIMESERIES_TOPIC, VERSIONED_TOPIC
+from datahub_poller.demo.story import story
 from kafka.cluster import HOST, KafkaCluster, free_ports
 from kafka.listeners import CLIENT, CONTROLLER
 from support.brokers import KafkaBed, MockBed, eventually
@@ -160,6 +164,17 @@ def test_a_producer_whose_broker_refuses_says_so_and_fails(mock_bed, start, tmp_
     producer = start("producer", "--every", "0", "--first", "20", words=[("kafka:19092", mock_bed.bootstrap)])
     assert producer.wait(60) == 1
     assert "the broker did not take 20 events: " in (tmp_path / "producer").read_text()
+
+
+def test_a_refusal_that_the_client_knows_of_already_counts_as_one(mock_bed):
+    mock_bed.create_topic(PLATFORM_TOPIC)
+    mock_bed.cluster.topic_error(PLATFORM_TOPIC, 29)
+    stand_in = runpy.run_path(str(ROOT / "infra/compose/stand_in.py"))
+    producer = Producer({"bootstrap.servers": mock_bed.bootstrap})
+    events = [event for event in islice(story(), 100) if event.topic == PLATFORM_TOPIC][:3]
+    for _ in range(2):  # the second time nothing is even sent
+        with pytest.raises(SystemExit, match=r"did not take 3 events: .*TOPIC_AUTHORIZATION_FAILED"):
+            stand_in["send"](producer, events)
 
 
 def test_a_producer_ends_on_sigterm_between_two_events(mock_bed, start, tmp_path):
