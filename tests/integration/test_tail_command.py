@@ -363,11 +363,14 @@ def test_a_broker_that_goes_away_is_told_once_and_when_it_is_back(on_mock):
         assert process.stderr.readline().startswith(f"datahub-poller: the Kafka broker {on_mock.bed.bootstrap}: ")
         on_mock.bed.cluster.up(1)
         (place,) = on_mock.send("pe", 0, 1)
-        assert process.stdout.readline().split()[1] == str(place)
+        shown = [process.stdout.readline().split()[1]]
+        while shown[-1] != str(place):  # the first try may be in the log too, when its answer was what went away
+            shown.append(process.stdout.readline().split()[1])
         assert process.stderr.readline() == f"datahub-poller: the Kafka broker {on_mock.bed.bootstrap} answers again\n"
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=20)
-    assert (process.returncode, err) == (0, "datahub-poller: 2 shown\n")
+    assert (process.returncode, err) == (0, f"datahub-poller: {1 + len(shown)} shown\n")
+    assert len(set(shown)) == len(shown)
 
 
 def test_records_that_retention_takes_meanwhile_are_told(mock_bed: MockBed, unique):
