@@ -65,7 +65,7 @@ def outside(action: ActionFile, environ: Mapping[str, str]) -> Outside:
     admitted = compile_filters(action.filters, action.filter)
     return Outside(
         invoker=invoker(action),
-        sink=letterbox.sink(action),
+        sink=letterbox.sink(action, environ),
         registries=registries(action),
         filter=admitted,
         topics=topics(action, admitted),
@@ -175,7 +175,7 @@ def poller(action: ActionFile, parts: Outside, consumer: KafkaSource, board: Boa
     def read(record: Record) -> Verdict:
         return intake.read(record, clock())
 
-    ledger = Ledger(_delivery_settings(action), _breaker(action), read)
+    ledger = Ledger(delivery_settings(action), _breaker(action), read)
     bench.jobs = Jobs(
         action=action.name,
         invoker=parts.invoker,
@@ -213,7 +213,8 @@ def _breaker(action: ActionFile) -> Breaker:
     return Breaker(breaker.in_a_row, breaker.pause)
 
 
-def _delivery_settings(action: ActionFile) -> Settings:
+def delivery_settings(action: ActionFile) -> Settings:
+    """What the file says about delivery."""
     retry, batch = action.retry, action.batch
     return Settings(
         policy=Policy(

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 if TYPE_CHECKING:
     from botocore.config import Config
 
+CONNECTIONS: Final = 32
+"""More threads than a poller writes from at a time; with botocore's ten it would warn, and drop connections."""
 _CREDENTIALS: Final = frozenset({"NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "NoRegionError"})
 
 
@@ -34,6 +36,7 @@ class Account(NamedTuple):
         return Config(
             connect_timeout=self.timeout,
             read_timeout=self.timeout,
+            max_pool_connections=CONNECTIONS,
             retries={"mode": "standard", "total_max_attempts": 1},
         )
 

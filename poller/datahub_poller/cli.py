@@ -12,6 +12,7 @@ import click
 
 from datahub_poller import __version__
 from datahub_poller.commands.check import check
+from datahub_poller.commands.dead_letters import dead_letters
 from datahub_poller.commands.demo import demo
 from datahub_poller.commands.init import init
 from datahub_poller.commands.run import run
@@ -30,6 +31,7 @@ Examples:
   datahub-poller run -c action.yaml    consume until stopped
   datahub-poller status                what a running poller does and waits for
   datahub-poller tail -c action.yaml   look at the events, outside of the group
+  datahub-poller dead-letters list -c action.yaml  what was given up, and why
 
 Exit codes: 0 stopped or all well, 1 failed while running,
 2 wrong use or configuration, 3 could not start.
@@ -40,7 +42,7 @@ def cli() -> None:
     """Hand DataHub's change events to a function of yours: in batches, at least once, in order."""
 
 
-for command in (run, check, status, tail, demo, init):
+for command in (run, check, status, tail, dead_letters, demo, init):
     cli.add_command(command)
 
 

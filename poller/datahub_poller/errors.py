@@ -14,6 +14,14 @@ class Transient(PollerError):
     """Infrastructure is away or busy: wait and try again without end, no attempt is counted."""
 
 
+class TooLarge(Transient):
+    """Some of what was to be written is larger than the place takes: `which`, by their numbers, from 0."""
+
+    def __init__(self, message: str, which: tuple[int, ...]) -> None:
+        super().__init__(message)
+        self.which = which
+
+
 class Poison(PollerError):
     """The bytes of this record are no event. `kind` is a stable word for tables and letters."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from datahub_poller.deadletter.redriven import redrive_of
 from datahub_poller.decode import datahub
 from datahub_poller.decode.framing import HEADER_LENGTHS, INFLATED_LIMIT, Framing, split
 from datahub_poller.decode.reader import Reader
@@ -17,6 +18,7 @@ from datahub_poller.errors import Poison
 from datahub_poller.filters import Filter
 from datahub_poller.model import (
     Awaiting,
+    Event,
     Failure,
     Record,
     SchemaKey,
@@ -70,7 +72,7 @@ class Intake:
                 read = opened.get(value[:start])
                 if read is not None:
                     return read(record, value, start)
-            return self._read(record, now)
+            return _marked(self._read(record, now), record)
         except Poison as poison:
             return Undecodable(Failure("decode", poison.kind, str(poison)))
 
@@ -122,3 +124,10 @@ class Intake:
             make = platform_event_reader if self._routes[tp.topic] == PLATFORM_EVENTS else change_log_reader
             read = self._reads[tp, reader] = make(reader, self._filter, tp, self._cluster_id)
         return read
+
+
+def _marked(verdict: Verdict, record: Record) -> Verdict:
+    """A record that was written to a topic from its dead letter says so in its envelope."""
+    if record.headers and isinstance(verdict, Event) and (redrive := redrive_of(record.headers)) is not None:
+        verdict.envelope["meta"]["redrive"] = redrive
+    return verdict

@@ -9,21 +9,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from datahub_poller.deadletter.letter import Letter, Trial
+from datahub_poller.deadletter.letter import Letter, Past, Trial
+from datahub_poller.deadletter.redriven import past_of
 from datahub_poller.deadletter.sink import Sink
 from datahub_poller.decode.framing import schema_of
 from datahub_poller.errors import HandlerFailed, Transient
 from datahub_poller.invoke.base import Invocation, Invoker, Partial, Place
-from datahub_poller.model import Envelope, Event, Failure, Record, Verdict
+from datahub_poller.model import Envelope, Event, Failure, GivenUp, Record, Verdict
 from datahub_poller.parts import Doomed, Entry
 from datahub_poller.works import Away, Delivered, Failed, Invoke, Named, Outcome, WriteLetters
+
+
+def past_by_header(record: Record) -> Past:
+    """What a record has behind it that came from a topic."""
+    return past_of(record.headers)
 
 
 @dataclass(frozen=True, slots=True)
 class Jobs:
     """`read` gives a record's verdict anew: a handler may have changed the envelope that it was given before.
 
-    `scrub` takes secrets out of what a handler's error says.
+    `scrub` takes secrets out of what a handler's error says; `past` tells what a record has behind it.
     """
 
     action: str
@@ -35,6 +41,7 @@ class Jobs:
     timeout: float
     cluster: str = "unknown"
     scrub: Callable[[str], str] = str
+    past: Callable[[Record], Past] = past_by_header
 
     def invocation(self, work: Invoke) -> Callable[[], Outcome]:
         """One call of the handler with the events of all shares."""
@@ -92,6 +99,7 @@ class Jobs:
             cluster=self.cluster,
             schema=schema_of(record),
             trials=tuple(Trial(epoch + tried.at, *tried[1:]) for tried in doomed.history),
+            past=self.past(record),
         )
 
     def _envelope(self, entry: Entry, again: bool) -> Envelope:
@@ -102,4 +110,9 @@ class Jobs:
         return verdict.envelope
 
     def _envelope_or_none(self, entry: Entry) -> Envelope | None:
-        return self._envelope(entry, again=True) if isinstance(entry.verdict, Event) else None
+        if isinstance(entry.verdict, Event):
+            return self._envelope(entry, again=True)
+        if not isinstance(entry.verdict, GivenUp):
+            return None
+        anew = self.read(entry.record)  # a person may have given up what can be read
+        return anew.envelope if isinstance(anew, Event) else None

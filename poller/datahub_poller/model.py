@@ -15,8 +15,8 @@ Envelope = dict[str, Any]
 Headers = tuple[tuple[str, bytes | None], ...]
 """A record's headers in their order; names may repeat and a value may be null."""
 
-Stage = Literal["decode", "filter", "handler", "size"]
-"""Where a record failed."""
+Stage = Literal["decode", "filter", "handler", "size", "operator"]
+"""Where a record failed; `operator`: a person gave it up."""
 
 STACK_LIMIT = 8_000
 MESSAGE_LIMIT = 2_000
@@ -52,6 +52,15 @@ class Record(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.tp.topic}-{self.tp.partition}@{self.offset}"
+
+
+class Message(NamedTuple):
+    """What is to be produced: its key decides the partition, its time is that of producing."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
 
 
 class SchemaKey(NamedTuple):
@@ -122,10 +131,25 @@ class Undecodable:
 
 
 @dataclass(frozen=True, slots=True)
+class GivenUp:
+    """A person gave the record up, whatever it is: there is a letter, and no way back."""
+
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
 class Awaiting:
     """The record's writer schema is not here yet; a fetch has been asked for."""
 
     key: SchemaKey
 
 
-Verdict = Event | Skipped | Undecodable | Awaiting
+Verdict = Event | Skipped | Undecodable | Awaiting | GivenUp
+
+
+class Answer(NamedTuple):
+    """What became of an operator's order, in words; `unclear`: it was none that could be understood."""
+
+    obeyed: bool
+    said: str
+    unclear: bool = False

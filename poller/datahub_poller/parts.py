@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from datahub_poller.model import Awaiting, Event, Failure, Record, TopicPartition, Undecodable
+from datahub_poller.model import Awaiting, Event, Failure, GivenUp, Record, TopicPartition, Undecodable
 
 
 class Lease:
@@ -33,10 +33,10 @@ class Entry:
 
     __slots__ = ("at", "done", "end", "given_up", "record", "size", "verdict")
 
-    def __init__(self, record: Record, verdict: Event | Undecodable | Awaiting, at: float) -> None:
+    def __init__(self, record: Record, verdict: Event | Undecodable | Awaiting | GivenUp, at: float) -> None:
         _, offset, _, _, key, value, headers = record
         self.record = record
-        self.verdict: Event | Undecodable | Awaiting = verdict
+        self.verdict: Event | Undecodable | Awaiting | GivenUp = verdict
         self.size = record.size if headers else (len(key) if key else 0) + (len(value) if value else 0)
         self.end = offset + 1
         self.at = at
@@ -87,13 +87,17 @@ class Piece:
 
 
 class Doomed(NamedTuple):
-    """An entry that was given up: what its letter says."""
+    """An entry that was given up: what its letter says.
+
+    `final`: a person said so. It is written whatever the breaker holds, and never tried anew.
+    """
 
     entry: Entry
     failure: Failure
     attempts: int
     batch_id: str | None
     history: tuple[Attempt, ...] = ()
+    final: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -120,6 +124,11 @@ class Part:
     def piece(self) -> Piece | None:
         """The next piece to be invoked."""
         return self.todo[-1] if self.todo else None
+
+    @property
+    def final(self) -> tuple[Doomed, ...]:
+        """What is given up by a person and has its letter still to come."""
+        return tuple(doomed for doomed in self.doomed if doomed.final)
 
 
 def parcels(entries: Sequence[Entry], count: int, size: int) -> list[list[Entry]]:

@@ -18,7 +18,7 @@ from typing import Any, Final, get_args
 from confluent_kafka import Consumer, KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
 
-from datahub_poller.deadletter.file import FAILED_EVENTS, UNDECODABLE
+from datahub_poller.deadletter.file_names import FAILED_EVENTS, UNDECODABLE
 from guarantees.reading import reader, to_the_ends
 from guarantees.trace import Call, Due, Kind, Letter, Life, Ownership
 from support.recorded import Place

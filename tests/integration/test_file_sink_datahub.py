@@ -5,7 +5,8 @@ import warnings
 
 import pytest
 
-from datahub_poller.deadletter.file import FileSink, normalised
+from datahub_poller.deadletter.file import FileSink
+from datahub_poller.deadletter.file_names import normalised
 from support.letters import event_letter, undecodable_letter
 
 with warnings.catch_warnings():

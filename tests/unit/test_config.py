@@ -303,6 +303,23 @@ def test_the_effective_settings_are_an_action_file_again(tmp_path: Path) -> None
     assert again.model_dump() == action.model_dump()
 
 
+@pytest.mark.parametrize(
+    ("kind", "config", "keys"),
+    [
+        ("file", {}, {"rotate", "limit"}),
+        ("kafka", {"topic": "letters"}, {"topic", "producer_config", "headers", "timeout"}),
+        ("sqs", {"queue": "https://sqs.eu-west-1.amazonaws.com/1/q"}, {"queue", "encryption", "timeout"}),
+        ("s3", {"bucket": "letters"}, {"bucket", "prefix", "encryption", "timeout"}),
+    ],
+)
+def test_the_effective_settings_hold_the_keys_of_one_kind_of_dead_letters(kind, config, keys) -> None:
+    action = action_of({"dead_letter": {"type": kind, "config": config}})
+    settings = effective(action, {})
+    assert settings["dead_letter"]["config"].keys() == keys
+    settings.pop("consumer_properties")
+    assert parse_action(settings, {}).model_dump() == action.model_dump()
+
+
 def test_a_valid_file_that_says_it_is_disabled_loads_as_disabled() -> None:
     assert action_of({"enabled": "off"}).enabled is False
 

@@ -14,7 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datahub_poller.deadletter import file as file_module
-from datahub_poller.deadletter.file import FileSink, normalised
+from datahub_poller.deadletter import file_log
+from datahub_poller.deadletter.file import FileSink
+from datahub_poller.deadletter.file_names import normalised
 from datahub_poller.errors import CannotStart, Transient
 from support.letters import event_letter, offsets, parsed, undecodable_letter
 
@@ -201,13 +203,13 @@ def test_a_write_that_stops_in_the_middle_of_a_line_is_taken_back(tmp_path, plac
 def test_what_another_process_added_without_the_lock_is_never_cut(tmp_path):
     path = tmp_path / "log"
     path.write_bytes(b"one\n")
-    with file_module._opened(path) as log:
+    with file_log.opened(path) as log:
         log.append(b"ours\n")
         with path.open("ab") as other:
             other.write(b"theirs\n")
         log.restore(OSError)
     assert path.read_bytes() == b"one\nours\ntheirs\n"
-    with file_module._opened(path) as log:
+    with file_log.opened(path) as log:
         log.append(b"more\n")
         log.restore(OSError)
     assert path.read_bytes() == b"one\nours\ntheirs\n"
@@ -230,7 +232,7 @@ def test_what_is_no_regular_file_takes_no_letter(special, sink, place):
 
 
 def test_a_lock_that_another_holds_is_waited_for_and_then_is_transient(sink, place, monkeypatch):
-    monkeypatch.setattr(file_module, "_LOCK_PATIENCE", 0.05)
+    monkeypatch.setattr(file_log, "_LOCK_PATIENCE", 0.05)
     sink.write([event_letter(1)])
     with (place / "failed_events.log").open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)

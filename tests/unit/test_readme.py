@@ -39,7 +39,7 @@ def test_the_handler_and_the_action_file_to_copy_fit_together(tmp_path, capsys):
 def test_every_command_it_names_exists():
     from datahub_poller.cli import cli
 
-    named = set(re.findall(r"(?:`|\$ )datahub-poller ([a-z]+)\b", README))
+    named = set(re.findall(r"(?:`|\$ )datahub-poller ([a-z-]+)", README))
     assert named
     assert named <= set(cli.commands)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from datahub_poller.config.dead_letter import KEYS_OF
 from datahub_poller.config.models import ActionFile
 from datahub_poller.config.properties import consumer_properties, property_name
 from datahub_poller.config.secrets import long_enough, looks_secret, masked, secret_literals
@@ -17,7 +18,10 @@ def effective(action: ActionFile, environ: Mapping[str, str]) -> dict[str, Any]:
     """
     properties, _ = consumer_properties(action, environ)
     settings = action.model_dump(mode="json", by_alias=True, exclude_none=True)
-    settings["status"] = {"port": "off" if action.status.port is None else action.status.port}
+    of_another_kind = {key for key, kinds in KEYS_OF.items() if action.dead_letter.type not in kinds}
+    for key in of_another_kind & settings["dead_letter"]["config"].keys():
+        del settings["dead_letter"]["config"][key]
+    settings["status"]["port"] = "off" if action.status.port is None else action.status.port
     settings["consumer_properties"] = dict(sorted(properties.items()))
     hidden: dict[str, Any] = masked(settings, (), secrets_of(action, environ))
     return hidden

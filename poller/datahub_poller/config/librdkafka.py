@@ -200,3 +200,51 @@ def whole(value: Any) -> int | None:
 def property_text(value: Any) -> str:
     """A property's value as librdkafka wants it."""
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+_PRODUCER_ONLY = """
+batch.num.messages batch.size compression.codec compression.level compression.type delivery.timeout.ms linger.ms
+message.send.max.retries message.timeout.ms partitioner queue.buffering.max.kbytes queue.buffering.max.messages
+queue.buffering.max.ms request.timeout.ms retries sticky.partitioning.linger.ms
+"""
+_CONSUMER_ONLY_BEGINNINGS = """
+auto. check.crcs enable.auto. enable.partition. fetch. group. heartbeat. isolation. max.partition.fetch max.poll.
+partition.assignment. queued. session.
+"""
+_CONSUMER_ONLY = tuple(_CONSUMER_ONLY_BEGINNINGS.split())
+PRODUCER_KNOWN = frozenset(_PRODUCER_ONLY.split()) | {key for key in KNOWN if not key.startswith(_CONSUMER_ONLY)}
+_LETTERS_ARE_SAFE = "it is what makes an acknowledged letter safe"
+_PRODUCER_OWNED: Mapping[str, str] = {
+    "acks": f"is always all: {_LETTERS_ARE_SAFE}",
+    "request.required.acks": f"is always all: {_LETTERS_ARE_SAFE}",
+    "enable.idempotence": f"is always true: {_LETTERS_ARE_SAFE}",
+    "enable.gapless.guarantee": "is not for letters",
+    "transactional.id": "is not for letters",
+    "message.timeout.ms": "is dead_letter.config.timeout here",
+    "delivery.timeout.ms": "is dead_letter.config.timeout here",
+    "bootstrap.servers": "is dead_letter.config.bootstrap here",
+    "metadata.broker.list": "is dead_letter.config.bootstrap here",
+}
+
+
+def producer_settings(value: Any) -> dict[str, Any]:
+    """The map `producer_config`, nulls left out; raises `Wrong` with everything that is wrong with it."""
+    if not isinstance(value, Mapping):
+        raise Wrong("must be a map of librdkafka properties", show_value=False)
+    given = {str(key): item for key, item in value.items() if item is not None}
+    problems = [problem for key, item in given.items() for problem in _producer_problems(key, item)]
+    if problems:
+        raise Wrong("has problems", problems=problems)
+    return given
+
+
+def _producer_problems(key: str, value: Any) -> Iterator[Problem]:
+    if key in _PRODUCER_OWNED:
+        yield Problem((key,), _PRODUCER_OWNED[key], "Leave it out.")
+    elif key in _PRODUCER_ONLY.split():
+        if isinstance(value, (Mapping, list)):
+            yield Problem((key,), "must be text, a number or true/false", seen=value)
+    elif key in KNOWN and key not in PRODUCER_KNOWN:
+        yield Problem((key,), "is a property of consumers", "Leave it out.")
+    else:
+        yield from _property_problems(key, value)

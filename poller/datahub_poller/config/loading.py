@@ -110,6 +110,8 @@ def _about_filters(action: ActionFile, faults: list[Problem]) -> Iterable[Proble
 
 def _container_problems(action: ActionFile, container: Container | None) -> Iterable[Problem]:
     own = action.dead_letter.config
+    if action.dead_letter.type != "file":
+        return
     if container is None or own.ephemeral == "accept" or container.keeps(action.letters_directory):
         return
     path: KeyPath = ("dead_letter", "config", "directory")

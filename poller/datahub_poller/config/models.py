@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, PrivateAttr, model_validator
 
+from datahub_poller.config.dead_letter import DeadLetter
 from datahub_poller.config.quantities import Duration, OneOf, Rate, Size, Text, Whole
 from datahub_poller.config.section import Bytes, Seconds, Section, checked
 from datahub_poller.config.source import Source
@@ -100,40 +101,6 @@ class Retry(Section):
     )
 
 
-class Breaker(Section):
-    """When so much fails that the fault is hardly the records'."""
-
-    in_a_row: Annotated[int, checked(Whole(1, 1_000_000))] = Field(
-        default=20, description="Dead letters in a row after which nothing more is given up for a while."
-    )
-    pause: Annotated[Seconds, checked(Duration(0.1, 86_400))] = Field(
-        default=60.0, description="How long it holds before one batch is tried."
-    )
-
-
-class DeadLetterConfig(Section):
-    """Where the file sink writes."""
-
-    directory: Annotated[Path | None, checked(directory_path)] = Field(
-        default=None,
-        description="Directory of the letters; overrides `options.failed_events_dir`. A relative path begins at the "
-        "working directory.",
-    )
-    ephemeral: Annotated[Literal["accept"] | None, checked(OneOf(("accept",)))] = Field(
-        default=None, description="`accept`: in a container, letters may go where they are lost with it."
-    )
-
-
-class DeadLetter(Section):
-    """Where records go that are given up."""
-
-    type: Annotated[Literal["file"], checked(OneOf(("file",), ("kafka", "sqs", "s3")))] = Field(
-        default="file", description="The kind of place."
-    )
-    config: DeadLetterConfig = Field(default_factory=DeadLetterConfig)
-    breaker: Breaker = Field(default_factory=Breaker)
-
-
 class Shutdown(Section):
     """How the poller ends."""
 
@@ -170,6 +137,9 @@ class Status(Section):
 
     port: Annotated[int | None, checked(status_port)] = Field(
         default=DEFAULT_PORT, description="Port of `/livez` and `/status`; 0 takes any free one, `off` none."
+    )
+    token: Annotated[str | None, checked(Text("text"))] = Field(
+        default=None, description="What commands to the running poller must show; without it loopback is enough."
     )
 
 

@@ -17,10 +17,14 @@ from datahub_poller.config.models import ActionFile
 from datahub_poller.config.quantities import Duration, OneOf, Rate, Size, Text, Whole, start_position
 from datahub_poller.config.values import (
     bootstrap_servers,
+    bucket_name,
+    bucket_place,
     directory_path,
     error_names,
     function_name,
+    key_prefix,
     status_port,
+    topic_name,
     web_address,
 )
 
@@ -30,8 +34,12 @@ END = "<!-- keys:end -->"
 _OWN_TEXT = (Duration, OneOf, Rate, Size, Text, Whole)
 _TAKES: Mapping[Any, str] = {
     bootstrap_servers: "text",
-    directory_path: "path",
+    bucket_name: "text",
+    bucket_place: "`s3://bucket/prefix`",
     error_names: "list",
+    key_prefix: "text",
+    topic_name: "text",
+    directory_path: "path",
     function_name: "text",
     start_position: "`latest` or `earliest` or time",
     status_port: "0 to 65535 or `off`",

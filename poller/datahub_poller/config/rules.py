@@ -10,13 +10,16 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+from datahub_poller.config.dead_letter import KEYS_OF
 from datahub_poller.config.models import ActionFile
 from datahub_poller.config.problems import KeyPath, Problem
 from datahub_poller.config.properties import timing
 from datahub_poller.config.quantities import duration_text, size_text
+from datahub_poller.config.values import DATAHUB_TOPICS
 from datahub_poller.filter_shape import EVENT_TYPES, METADATA_CHANGE_LOG, filter_problems
 from datahub_poller.filters import Filter
 
+_NEEDED = {"kafka": "topic", "sqs": "queue", "s3": "bucket"}
 _CONFIG = ("source", "config")
 _CONNECTION = (*_CONFIG, "connection")
 _GROUP_SESSION = 45.0
@@ -33,6 +36,7 @@ def rule_problems(
     yield from _timing_problems(action, properties, given)
     yield from _amount_problems(action, given)
     yield from _registry_problems(action, given)
+    yield from _dead_letter_problems(action, given)
     start = action.source.config.start
     if isinstance(start, datetime) and start > now:
         what = "lies in the future"
@@ -57,6 +61,49 @@ def _timing_problems(action: ActionFile, properties: Mapping[str, Any], given: f
         )
         hint = "Lower shutdown.deadline, or raise max.poll.interval.ms."
         yield Problem(("shutdown", "deadline"), what, hint, duration_text(action.shutdown.deadline))
+
+
+def _dead_letter_problems(action: ActionFile, given: frozenset[KeyPath]) -> Iterator[Problem]:
+    kind, config = action.dead_letter.type, action.dead_letter.config
+    where: KeyPath = ("dead_letter", "config")
+    for key, kinds in KEYS_OF.items():
+        if (*where, key) in given and kind not in kinds:
+            hint = f"Set dead_letter.type: {' or '.join(sorted(kinds))}, or leave it out."
+            yield Problem((*where, key), f"is not for dead_letter.type: {kind}", hint)
+    if (needed := _NEEDED.get(kind)) is not None and getattr(config, needed) is None:
+        yield Problem((*where, needed), f"is required for dead_letter.type: {kind}")
+    match kind:
+        case "file":
+            yield from _file_problems(action, where, given)
+        case "kafka":
+            yield from _topic_problems(action, where)
+        case _:
+            yield from _encryption_problems(action, where)
+
+
+def _file_problems(action: ActionFile, where: KeyPath, given: frozenset[KeyPath]) -> Iterator[Problem]:
+    config = action.dead_letter.config
+    if config.limit < config.rotate and (*where, "limit") in given:
+        what = f"is below dead_letter.config.rotate ({size_text(config.rotate)})"
+        yield Problem((*where, "limit"), what, "Raise it, or lower rotate.", size_text(config.limit))
+
+
+def _topic_problems(action: ActionFile, where: KeyPath) -> Iterator[Problem]:
+    config = action.dead_letter.config
+    if config.topic in DATAHUB_TOPICS:
+        yield Problem((*where, "topic"), "is DataHub's own, and others read it", "Give letters a topic of their own.")
+    elif config.topic in action.source.config.topic_routes.values() and config.bootstrap is None:
+        yield Problem((*where, "topic"), "is read by this very action: letters would come back as events")
+
+
+def _encryption_problems(action: ActionFile, where: KeyPath) -> Iterator[Problem]:
+    config = action.dead_letter.config
+    if action.dead_letter.type == "sqs" and config.overflow is None:
+        for key, without in (("encryption", "bucket"), ("kms_key", None)):
+            if getattr(config, key) != without:
+                yield Problem((*where, key), "is for the objects of dead_letter.config.overflow, which is not set")
+    elif config.kms_key is not None and config.encryption != "aws:kms":
+        yield Problem((*where, "kms_key"), "needs dead_letter.config.encryption: aws:kms")
 
 
 def _session(properties: Mapping[str, Any]) -> float:

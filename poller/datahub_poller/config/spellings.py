@@ -26,7 +26,10 @@ NOT_YET: Mapping[KeyPath, tuple[str, str]] = {
     ("transform",): ("is not there yet", "Change the events at the beginning of the handler's function."),
     ("action",): ("is not there yet", _FUNCTION_INSTEAD),
     ("options", "retry_backoff_seconds"): ("is not a key here", "Set retry.backoff."),
-    ("source", "config", "dead_letter_topic"): ("is not there yet", "Dead letters go to files: see dead_letter."),
+    ("source", "config", "dead_letter_topic"): (
+        "is not a key here",
+        "Set dead_letter.type: kafka and dead_letter.config.topic.",
+    ),
     ("source", "config", "commit_interval"): ("is not a key here", "Set source.config.commit."),
 }
 """Keys of DataHub Actions (or near ours) that are refused, each with what is wrong and what to do."""

@@ -17,6 +17,7 @@ from datahub_poller.config.quantities import Whole
 _SERVER = re.compile(r"(?:[A-Za-z_]+://)?(?:\[[0-9A-Fa-f:.%\w]+\]|[^\s:/\[\]@]+)(?::(?P<port>[0-9]{1,5}))?")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _FUNCTION = re.compile(r"[A-Za-z_][\w./]*[:.][A-Za-z_]\w*")
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _CLASS = re.compile(r"[A-Za-z_][\w.]*")
 _MAX_PORT = 65_535
 OFF = frozenset({"off", "none", "no", "false", "disabled"})
@@ -27,6 +28,17 @@ DEFAULT_ROUTES: Mapping[str, str] = {
     "pe": "PlatformEvent_v1",
 }
 _LOG_ROUTES = ("mcl", "mcl_timeseries")
+
+DATAHUB_TOPICS = frozenset(DEFAULT_ROUTES.values()) | {
+    "DataHubUpgradeHistory_v1",
+    "DataHubUsageEvent_v1",
+    "FailedMetadataChangeEvent_v4",
+    "FailedMetadataChangeProposal_v1",
+    "MetadataAuditEvent_v4",
+    "MetadataChangeEvent_v4",
+    "MetadataChangeProposal_v1",
+}
+"""DataHub's own topics, by their usual names: nothing of ours is ever written to one."""
 
 REGISTRY_CLIENT_KEYS = frozenset(
     {
@@ -176,6 +188,35 @@ def directory_path(value: Any) -> Path:
         return Path(value.strip()).expanduser()
     except RuntimeError:
         raise Wrong("begins with a home directory that is not known", "Write the path in full.") from None
+
+
+def topic_name(value: Any) -> str:
+    """A topic's name."""
+    if not isinstance(value, str) or not _TOPIC.fullmatch(value.strip()) or value.strip() in {".", ".."}:
+        raise Wrong("must be a topic's name", "Letters, digits, '.', '_' and '-'; no patterns.")
+    return value.strip()
+
+
+def bucket_name(value: Any) -> str:
+    """An S3 bucket's name."""
+    if not isinstance(value, str) or not _BUCKET.fullmatch(value.strip()):
+        raise Wrong("must be a bucket's name", "Only the name: no s3://, no path.")
+    return value.strip()
+
+
+def key_prefix(value: Any) -> str:
+    """What S3 keys begin with, without slashes around it; empty is allowed."""
+    if not isinstance(value, str) or not value.isprintable():
+        raise Wrong("must be text")
+    return value.strip().strip("/")
+
+
+def bucket_place(value: Any) -> str:
+    """`s3://bucket/prefix`, without a slash at the end."""
+    bucket, _, prefix = value.strip().removeprefix("s3://").partition("/") if isinstance(value, str) else ("", "", "")
+    if not isinstance(value, str) or not value.strip().startswith("s3://") or not _BUCKET.fullmatch(bucket):
+        raise Wrong("must be s3://bucket/prefix")
+    return f"s3://{bucket}/{key_prefix(prefix)}".rstrip("/")
 
 
 def error_names(value: Any) -> list[str]:

@@ -1,50 +1,49 @@
 """Dead letters in files: where DataHub Actions writes them, line for line, and what never became an event beside it.
 
-Several pollers, and whoever rotates the files, may be at work on the same place: a file is opened anew for every
-write and locked while it lasts. It must not know what a line says.
+Several pollers, and whoever rotates the files, may be at work on the same place. It must not know what a line says.
 """
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-import re
 import secrets
 import stat
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
+from datahub_poller.deadletter.file_log import Log, make_directory, opened, place_of, reason_of, sync_directory
+from datahub_poller.deadletter.file_names import FAILED_EVENTS, UNDECODABLE, holds_letters, normalised, rotated
 from datahub_poller.deadletter.letter import Letter, to_line
 from datahub_poller.errors import CannotStart, Transient
 
-FAILED_EVENTS = "failed_events.log"
-UNDECODABLE = "undecodable.log"
-
 _SETTING = "options.failed_events_dir (or dead_letter.config.directory)"
-_LOCK_PATIENCE = 5.0
-_LOCK_PAUSE = 0.01
-_REPLACEMENTS = 10
-_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY  # a FIFO must not hold us
-
-
-def normalised(name: str) -> str:
-    """An action's name as its directory's, by DataHub Actions' rule; names may share one."""
-    return re.sub(r"[^\w-]", "_", name.lower())
 
 
 class FileSink:
     """A Sink of two files in `<directory>/<normalised name>/`. What it creates is for its own user alone.
 
-    A write that fails, a full disk for one, leaves the files as they were, and can be tried again at any time.
-    `setting` is the key of the action file that names the directory.
+    A write that fails, a full disk for one, leaves the files as they were, and can be tried again at any time. A file
+    that would exceed `rotate` bytes gets another name first; `limit` bounds the bytes of all of them (None: nothing).
+    `setting` is the key of the action file that names the directory; `wall` gives epoch seconds.
     """
 
-    def __init__(self, directory: Path, name: str, setting: str = _SETTING) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        name: str,
+        setting: str = _SETTING,
+        rotate: int | None = None,
+        limit: int | None = None,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         self.directory = directory / normalised(name)
         self._setting = setting
+        self._rotate = rotate
+        self._limit = limit
+        self._wall = wall
 
     @property
     def place(self) -> str:
@@ -55,18 +54,18 @@ class FileSink:
         """Try everything that a write will need, on a file that is removed again."""
         probe = self.directory / f".probe-{secrets.token_hex(8)}"  # pids are alike in containers that share a volume
         try:
-            _make_directory(self.directory)
+            make_directory(self.directory)
             for path in (self.directory / FAILED_EVENTS, self.directory / UNDECODABLE):
                 _check_log(path)
-            with _opened(probe) as file:
+            with opened(probe) as file:
                 file.append(b"probe\n")
             probe.unlink()
-            _sync_directory(self.directory)
+            sync_directory(self.directory)
         except OSError as error:
             with suppress(OSError):
                 probe.unlink()
             raise CannotStart(
-                f"dead letters cannot be written to {_place(error, self.directory)}: {_reason(error)}. "
+                f"dead letters cannot be written to {place_of(error, self.directory)}: {reason_of(error)}. "
                 f"{_remedy(error)}, or set {self._setting} to a directory on a writable, lasting disk"
             ) from None
 
@@ -80,111 +79,47 @@ class FileSink:
             with ExitStack() as stack:
                 for name in [name for name in lines if lines[name]]:
                     path = self.directory / name
-                    file = stack.enter_context(_opened(path))
+                    file = self._open(stack, path, len(lines[name]))
                     stack.push(file.restore)
                     file.append(lines[name])
         except OSError as error:
-            raise Transient(f"dead letters cannot be written to {_place(error, path)}: {_reason(error)}") from None
+            raise Transient(f"dead letters cannot be written to {place_of(error, path)}: {reason_of(error)}") from None
 
     def close(self) -> None:
         """Nothing is held between writes."""
 
+    def _open(self, stack: ExitStack, path: Path, more: int) -> Log:
+        """The file to append so many bytes to, locked until the stack ends. Raises Transient where all is full."""
+        while True:
+            file = stack.enter_context(opened(path))
+            self._check_limit(more)
+            size = file.size
+            if self._rotate is None or size == 0 or size + more <= self._rotate:
+                return file
+            # Whoever waits for the lock sees that the file has moved, and opens the next one.
+            path.rename(path.with_name(rotated(path.name, self._wall(), lambda name: path.with_name(name).exists())))
+            sync_directory(self.directory)
 
-class _Log:
-    """A file, open and locked: appends whole lines durably, and can take the last append back."""
-
-    def __init__(self, fd: int, path: Path) -> None:
-        self._fd = fd
-        self._path = path
-        self._before: int | None = None
-        self._written = 0
-
-    def append(self, lines: bytes) -> None:
-        """Returns when the disk has the lines. A torn line that a crash has left is ended first."""
-        self._before = os.fstat(self._fd).st_size
-        if self._before and os.pread(self._fd, 1, self._before - 1) != b"\n":
-            lines = b"\n" + lines
-        rest = memoryview(lines)
-        while rest:
-            done = os.write(self._fd, rest)
-            self._written += done
-            rest = rest[done:]
-        os.fsync(self._fd)
-        if os.fstat(self._fd).st_nlink == 0:
-            raise FileNotFoundError(errno.ENOENT, "removed while it was written", str(self._path))
-
-    def restore(self, error: object, *_: object) -> None:
-        """As an ExitStack's callback: after an error, cut what was appended, unless another has added more unlocked."""
-        if error is None or self._before is None:
+    def _check_limit(self, more: int) -> None:
+        if self._limit is None:
             return
-        with suppress(OSError):  # a line torn here is ended by the next append
-            if os.fstat(self._fd).st_size == self._before + self._written:
-                os.ftruncate(self._fd, self._before)
-                os.fsync(self._fd)
+        held = _bytes_in(self.directory)
+        if held + more > self._limit:
+            raise Transient(
+                f"dead letters fill {self.place}: {held} bytes, and {more} more would exceed dead_letter.config.limit "
+                f"({self._limit}). Drop what is done with (`dead-letters drop`), or raise it and start again"
+            )
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[_Log]:
-    for _ in range(_REPLACEMENTS):
-        fd = _open(path)
-        try:
-            _lock(fd, path)
-            if _is_at(fd, path):
-                yield _Log(fd, path)
-                return
-        finally:
-            os.close(fd)  # unlocks too
-    raise OSError(errno.ESTALE, "it is replaced as often as it is opened", str(path))
-
-
-def _open(path: Path) -> int:
-    try:
-        return os.open(path, _FLAGS)
-    except FileNotFoundError:
-        _make_directory(path.parent)
-        fd = os.open(path, _FLAGS | os.O_CREAT, 0o600)
-        _sync_directory(path.parent)
-        return fd
-
-
-def _lock(fd: int, path: Path) -> None:
-    patience_ends = time.monotonic() + _LOCK_PATIENCE
-    while True:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > patience_ends:
-                reason = f"another process has kept it locked for {_LOCK_PATIENCE:g} s"
-                raise TimeoutError(errno.ETIMEDOUT, reason, str(path)) from None
-            time.sleep(_LOCK_PAUSE)
-        else:
-            return
-
-
-def _is_at(fd: int, path: Path) -> bool:
-    """Whether the open file still is the one at this path: it may have been rotated away before the lock was ours."""
-    with suppress(FileNotFoundError):
-        return os.path.samestat(os.fstat(fd), path.stat())
-    return False
-
-
-def _make_directory(directory: Path) -> None:
-    missing = [path for path in (directory, *directory.parents) if not path.exists()]
-    for path in reversed(missing):
-        try:
-            path.mkdir(mode=0o700)
-        except FileExistsError:
-            if not path.is_dir():
-                raise
-        _sync_directory(path.parent)
-
-
-def _sync_directory(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+def _bytes_in(directory: Path) -> int:
+    """Of all letters. What goes meanwhile does not count."""
+    total = 0
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if holds_letters(entry.name):
+                with suppress(FileNotFoundError):
+                    total += entry.stat().st_size
+    return total
 
 
 def _check_log(path: Path) -> None:
@@ -194,16 +129,8 @@ def _check_log(path: Path) -> None:
         return
     if not stat.S_ISREG(mode):
         raise OSError(errno.EINVAL, "it is no regular file", str(path))
-    with _opened(path):
+    with opened(path):
         pass
-
-
-def _place(error: OSError, otherwise: Path) -> str:
-    return str(otherwise if error.filename is None else error.filename)
-
-
-def _reason(error: OSError) -> str:
-    return str(error) if error.strerror is None else error.strerror
 
 
 def _remedy(error: OSError) -> str:
