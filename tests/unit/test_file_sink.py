@@ -236,7 +236,7 @@ def test_a_lock_that_another_holds_is_waited_for_and_then_is_transient(sink, pla
     sink.write([event_letter(1)])
     with (place / "failed_events.log").open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(Transient, match="another process has kept it locked"):
+        with pytest.raises(Transient, match="other processes have kept it locked"):
             sink.write([event_letter(2)])
     sink.write([event_letter(3)])
     assert offsets((place / "failed_events.log").read_bytes()) == [1, 3]

@@ -97,7 +97,8 @@ class FileSink:
             if self._rotate is None or size == 0 or size + more <= self._rotate:
                 return file
             # Whoever waits for the lock sees that the file has moved, and opens the next one.
-            path.rename(path.with_name(rotated(path.name, self._wall(), lambda name: path.with_name(name).exists())))
+            beside = (each.name for each in self.directory.iterdir())
+            path.rename(path.with_name(rotated(path.name, self._wall(), beside)))
             sync_directory(self.directory)
 
     def _check_limit(self, more: int) -> None:

@@ -15,7 +15,6 @@ from pathlib import Path
 
 _LOCK_PATIENCE = 5.0
 _LOCK_PAUSE = 0.01
-_REPLACEMENTS = 10
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY  # a FIFO must not hold us
 
 
@@ -60,16 +59,16 @@ class Log:
 @contextmanager
 def opened(path: Path, *, create: bool = True) -> Iterator[Log]:
     """The file at this path, locked; raises FileNotFoundError where there is none and it is not to be made."""
-    for _ in range(_REPLACEMENTS):
+    patience_ends = time.monotonic() + _LOCK_PATIENCE
+    while True:
         fd = _open(path, create)
         try:
-            _lock(fd, path)
+            _lock(fd, path, patience_ends)
             if _is_at(fd, path):
                 yield Log(fd, path)
                 return
         finally:
             os.close(fd)  # unlocks too
-    raise OSError(errno.ESTALE, "it is replaced as often as it is opened", str(path))
 
 
 def make_directory(directory: Path) -> None:
@@ -115,14 +114,13 @@ def _open(path: Path, create: bool) -> int:
         return fd
 
 
-def _lock(fd: int, path: Path) -> None:
-    patience_ends = time.monotonic() + _LOCK_PATIENCE
+def _lock(fd: int, path: Path, patience_ends: float) -> None:
     while True:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > patience_ends:
-                reason = f"another process has kept it locked for {_LOCK_PATIENCE:g} s"
+                reason = f"other processes have kept it locked for {_LOCK_PATIENCE:g} s"
                 raise TimeoutError(errno.ETIMEDOUT, reason, str(path)) from None
             time.sleep(_LOCK_PAUSE)
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -12,6 +12,7 @@ UNDECODABLE: Final = "undecodable.log"
 LEDGER: Final = "redrive.log"
 
 _OURS: Final = re.compile(r"(failed_events|undecodable)(?:-(\d{8}T\d{6}\.\d{3}Z))?\.log")
+_FORMAT: Final = "%Y%m%dT%H%M%S.%fZ"
 
 
 def normalised(name: str) -> str:
@@ -19,12 +20,17 @@ def normalised(name: str) -> str:
     return re.sub(r"[^\w-]", "_", name.lower())
 
 
-def rotated(name: str, at: float, is_taken: Callable[[str], bool]) -> str:
-    """What a full file is called from now on, `at` in epoch seconds: a later time where another has that already."""
+def rotated(name: str, at: float, beside: Iterable[str]) -> str:
+    """What a full file is called from now on, `at` in epoch seconds: a name that sorts behind those `beside` it.
+
+    A clock that was set back would put it before older letters: it gets the time after theirs.
+    """
+    times = [found[2] for each in beside if (found := _OURS.fullmatch(each)) is not None and found[2] is not None]
+    last = max(times, default="")
     millisecond = int(at * 1000)
-    while is_taken(made := f"{name.removesuffix('.log')}-{_time(millisecond)}.log"):
-        millisecond += 1
-    return made
+    if last and _time(millisecond) <= last:
+        millisecond = round(datetime.strptime(last, _FORMAT).replace(tzinfo=UTC).timestamp() * 1000) + 1
+    return f"{name.removesuffix('.log')}-{_time(millisecond)}.log"
 
 
 def holds_letters(name: str) -> bool:

@@ -78,11 +78,13 @@ class FileStore:
         lines = Counter(stored.line.rstrip(b"\n") for stored in letters)
         before = lines.total()
         path = self.directory
+        done: set[tuple[int, int] | None] = {None}
         try:
-            for name in self._names():
-                path = self.directory / name
-                if lines.total():
-                    _take(path, lines)
+            # Again, while a file is rotated from under a name before it was come to.
+            while lines.total() and (new := [name for name in self._names() if self._identity(name) not in done]):
+                for name in new:
+                    path = self.directory / name
+                    done.add(_take(path, lines))
         except OSError as error:
             place = place_of(error, path)
             raise Transient(f"dead letters cannot be removed from {place}: {reason_of(error)}") from None
@@ -102,23 +104,21 @@ class FileStore:
     def _identity(self, name: str) -> tuple[int, int] | None:
         """What tells files apart, whatever they are called; None where it has gone."""
         try:
-            found = (self.directory / name).stat()
+            return _identity((self.directory / name).stat())
         except FileNotFoundError:
             return None
         except OSError as error:
             raise self._unreadable(error, self.directory / name) from None
-        return found.st_dev, found.st_ino
 
     def _lines(self, name: str, read: set[tuple[int, int]]) -> Iterator[Stored]:
         path = self.directory / name
         try:
             with open(path, "rb", opener=_waiting_for_nothing) as file:
                 found = os.fstat(file.fileno())
-                identity = found.st_dev, found.st_ino
-                if identity in read or not stat.S_ISREG(found.st_mode):
-                    read.add(identity)
+                seen = _identity(found) in read
+                read.add(_identity(found))
+                if seen or not stat.S_ISREG(found.st_mode):
                     return
-                read.add(identity)
                 for number, line in enumerate(_bounded(file, self._line_limit), 1):
                     if line.endswith(b"\n") or not is_current(name) or _is_whole(line):
                         yield Stored(line, f"{path}:{number}")
@@ -147,6 +147,10 @@ def _bounded(file: BinaryIO, limit: int) -> Iterator[bytes]:
             yield line
 
 
+def _identity(found: os.stat_result) -> tuple[int, int]:
+    return found.st_dev, found.st_ino
+
+
 def _is_whole(line: bytes) -> bool:
     """Whether a line without its end may be an object of JSON that somebody has left so."""
     return line.rstrip().endswith(b"}")
@@ -155,8 +159,11 @@ def _is_whole(line: bytes) -> bool:
 # -- taking lines out
 
 
-def _take(path: Path, lines: Counter[bytes]) -> None:
-    """Write the file anew without the lines, and count them down; each goes as often as it is asked for."""
+def _take(path: Path, lines: Counter[bytes]) -> tuple[int, int] | None:
+    """Write the file anew without the lines, and count them down; each goes as often as it is asked for.
+
+    What tells the file from others that is there now; None where there is none.
+    """
     with suppress(FileNotFoundError), opened(path, create=False) as file:
         new = path.with_name(f".{path.name}.new")  # one name: what a crash has left is written over
         try:
@@ -172,6 +179,8 @@ def _take(path: Path, lines: Counter[bytes]) -> None:
                 new.unlink()
             raise
         sync_directory(path.parent)
+        return _identity(path.stat())
+    return None
 
 
 def _copy(file: Log, new: Path, lines: Counter[bytes]) -> bool:
