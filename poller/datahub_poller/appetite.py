@@ -69,7 +69,7 @@ class Appetite:
 
         The first half of the buffer is for whoever comes first, so that one busy partition may use it; the second
         half is shared out, so that one that waits cannot take the room of the others. A lane that waits for a
-        schema for longer than it takes to fetch one holds a batch at most.
+        schema for longer than it takes to fetch one holds a batch at most, and so does one that a person paused.
         """
         half = self._buffer // 2
         share = half // max(1, len(lanes))
@@ -78,6 +78,7 @@ class Appetite:
             lane.tp
             for lane in lanes
             if (lane.awaiting and len(lane.pending) >= self._limits.size and not (fetching and _may_wait(lane, now)))
+            or (lane.paused is not None and len(lane.pending) >= self._limits.size)
             or total >= 2 * half
             or (total >= half and self._weight(lane) >= share)
             or (lane.tp in self._paused and 4 * total >= 3 * half and 2 * self._weight(lane) >= share)

@@ -50,9 +50,12 @@ def findings(action: ActionFile, environ: Mapping[str, str], offline: bool) -> I
 def _all(action: ActionFile, environ: Mapping[str, str], parts: app.Outside, offline: bool) -> Iterator[Finding]:
     yield from _file(action, environ)
     yield _try("handler", lambda: _loaded(parts, action))
-    yield _try("dead letters", lambda: _writable(parts))
+    here = action.dead_letter.type == "file"
+    if here or not offline:
+        yield _try("dead letters", lambda: _writable(parts))
     if offline:
-        for step in ("broker", "topics", *(_registry_step(name) for name in parts.registries)):
+        elsewhere = () if here else ("dead letters",)
+        for step in (*elsewhere, "broker", "topics", *(_registry_step(name) for name in parts.registries)):
             yield Finding(step, "skipped", "--offline")
         return
     yield _port(action)

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from datahub_poller.batching import Pick, choose, due_at
 from datahub_poller.lanes import Lane
 from datahub_poller.ledger import Ledger
-from datahub_poller.model import Undecodable
+from datahub_poller.model import GivenUp, Undecodable
+from datahub_poller.parts import Part
 from datahub_poller.works import Invoke, Share, Work, WriteLetters
 
 
@@ -103,6 +104,9 @@ class Dispatch:
     def _take_undecodable(self, lane: Lane, now: float) -> None:
         ledger = self._ledger
         head = lane.head()
+        if head is not None and lane.part is None and isinstance(head.verdict, GivenUp):
+            lane.take_given_up(ledger.breaker.successes)
+            return
         if not lane.free or head is None or not isinstance(head.verdict, Undecodable):
             return
         if ledger.settings.throw:
@@ -118,25 +122,36 @@ class Dispatch:
         ledger.breaker.gave_up(undecodable=lane.take_undecodable(ledger.breaker.room, ledger.breaker.successes))
         assert lane.part is not None
         for doomed in lane.part.doomed:
+            if doomed.final:
+                continue
             error = str(doomed.failure)
             ledger.note("warning", "record is undecodable", lane, offset=doomed.entry.offset, error=error)
 
     def _letters(self, lane: Lane, now: float) -> list[Work]:
-        ledger, part = self._ledger, lane.part
-        if part is None or part.todo or part.held or not part.doomed or part.letters_due > now:
+        part = lane.part
+        if part is None or not part.doomed or part.letters_due > now:
             return []
+        doomed = tuple(part.doomed) if self._may_write_all(lane, part, now) else part.final
+        if not doomed:
+            return []
+        write = WriteLetters(self._number(), lane.lease, doomed)
+        self._ledger.take_off(write, [lane], now)
+        return [write]
+
+    def _may_write_all(self, lane: Lane, part: Part, now: float) -> bool:
+        """Whether the part has come to its end, and what it gave up is judged not to be the handler's fault."""
+        if part.todo or part.held:
+            return False
         if not part.judged:
-            bisect = ledger.settings.policy.bisect
+            ledger, bisect = self._ledger, self._ledger.settings.policy.bisect
             if bisect and ledger.breaker.suspects(part.size, part.succeeded, part.witness):
                 ledger.hold(lane, now, f"nothing of a batch of {part.size} succeeded, not even one by one")
-                return []
+                return False
             if ledger.breaker.is_open:
                 part.held = True
-                return []
+                return False
         part.judged = True
-        write = WriteLetters(self._number(), lane.lease, tuple(part.doomed))
-        ledger.take_off(write, [lane], now)
-        return [write]
+        return True
 
     # -- the probe
 
@@ -182,7 +197,7 @@ class Dispatch:
 def _piece_due(lane: Lane) -> float | None:
     """When the lane's next piece may be invoked."""
     part = lane.part
-    if part is None or part.held or part.piece is None or not lane.may_act:
+    if part is None or part.held or part.piece is None or not lane.may_invoke:
         return None
     return part.piece.due
 
@@ -190,6 +205,9 @@ def _piece_due(lane: Lane) -> float | None:
 def _due(lane: Lane, rate_due: float) -> float | None:
     """When something falls due for the lane; an invocation not before the rate allows one."""
     part = lane.part
-    if part is None or part.held or not lane.may_act:
+    if part is None or not lane.may_act:
         return None
-    return part.letters_due if part.piece is None else max(part.piece.due, rate_due)
+    dues = [] if (piece_due := _piece_due(lane)) is None else [max(piece_due, rate_due)]
+    if part.doomed and (part.final or not (part.todo or part.held)):
+        dues.append(part.letters_due)
+    return min(dues, default=None)

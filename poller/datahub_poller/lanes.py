@@ -11,8 +11,18 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from operator import attrgetter
 
-from datahub_poller.model import Awaiting, Event, Failure, Record, Skipped, TopicPartition, Undecodable, Verdict
-from datahub_poller.parts import Doomed, Entry, Lease, Part, Piece, parcels
+from datahub_poller.model import (
+    Awaiting,
+    Event,
+    Failure,
+    GivenUp,
+    Record,
+    Skipped,
+    TopicPartition,
+    Undecodable,
+    Verdict,
+)
+from datahub_poller.parts import Doomed, Entry, Lease, Part, Paused, Piece, parcels
 
 LONGEST_LETTER_RUN = 100
 _SIZE = attrgetter("size")
@@ -31,10 +41,12 @@ class Lane:
         self.flight: int | None = None
         self.blocked = False
         self.draining = False
+        self.paused: Paused | None = None
         self.pending_bytes = 0
         self.awaiting = 0
         self.awaiting_since: float | None = None
         self.undecodable = 0
+        self.given_up = 0
         self.last_failure: Failure | None = None
         self.trouble: str | None = None
         self.since = now
@@ -47,17 +59,23 @@ class Lane:
     @property
     def free(self) -> bool:
         """Whether a new part may be taken."""
-        return self.part is None and not self.blocked and not self.draining
+        return self.part is None and not self.blocked and not self.draining and self.paused is None
 
     @property
     def may_act(self) -> bool:
-        """Whether a call may be started for it."""
+        """Whether a call may be started for it, be it for its letters only."""
         return self.flight is None and not self.blocked and not self.draining
+
+    @property
+    def may_invoke(self) -> bool:
+        """Whether the handler may be called for it."""
+        return self.may_act and self.paused is None
 
     @property
     def goes_on(self) -> bool:
         """Whether what is pending comes next: nothing is to be tried again or dead-lettered before it."""
-        return (self.part is None or self.flight is not None) and not self.blocked and not self.draining
+        stands = self.blocked or self.draining or self.paused is not None
+        return (self.part is None or self.flight is not None) and not stands
 
     @property
     def work(self) -> Part:
@@ -139,6 +157,16 @@ class Lane:
             self.awaiting += by
         elif isinstance(verdict, Undecodable):
             self.undecodable += by
+        elif isinstance(verdict, GivenUp):
+            self.given_up += by
+
+    def give_up(self, entry: Entry, failure: Failure) -> None:
+        """A person gave up an entry that was not taken yet: its letter comes when it is its turn."""
+        self._count(entry.verdict, -1)
+        entry.verdict = GivenUp(failure)
+        self._count(entry.verdict, 1)
+        if not self.awaiting:
+            self.awaiting_since = None
 
     # -- what could be taken
 
@@ -148,7 +176,8 @@ class Lane:
 
     def ready(self, count: int, size: int) -> tuple[int, int]:
         """How many events from the head on fit into `count` and `size` bytes, and their bytes. One always fits."""
-        if not self.awaiting and not self.undecodable and len(self.pending) <= count and self.pending_bytes <= size:
+        events_only = not self.awaiting and not self.undecodable and not self.given_up
+        if events_only and len(self.pending) <= count and self.pending_bytes <= size:
             return len(self.pending), self.pending_bytes
         taken = held = 0
         for entry in self.pending:
@@ -173,34 +202,48 @@ class Lane:
         return entries, held
 
     def take_undecodable(self, room: int, successes: int) -> int:
-        """Undecodable records at the head become a part that has letters only.
+        """Undecodable records at the head, and what a person gave up among them, become a part with letters only.
 
         At most `room` of them are given up for the first time; returns how many that are.
         """
+        first = 0
+
+        def takes(entry: Entry) -> bool:
+            nonlocal first
+            if isinstance(entry.verdict, Undecodable) and (first < room or entry.given_up):
+                first += not entry.given_up
+                entry.given_up = True
+                return True
+            return isinstance(entry.verdict, GivenUp)
+
+        self._take_letters(takes, successes)
+        return first
+
+    def take_given_up(self, successes: int) -> None:
+        """What a person gave up at the head becomes a part that has letters only."""
+        self._take_letters(lambda entry: isinstance(entry.verdict, GivenUp), successes)
+
+    def _take_letters(self, takes: Callable[[Entry], bool], successes: int) -> None:
         doomed: list[Doomed] = []
-        first = held = 0
-        while self.pending and len(doomed) < LONGEST_LETTER_RUN:
-            entry = self.pending[0]
-            if not isinstance(entry.verdict, Undecodable) or (first == room and not entry.given_up):
-                break
-            first += not entry.given_up
-            entry.given_up = True
-            self.pending.popleft()
+        held = 0
+        while self.pending and len(doomed) < LONGEST_LETTER_RUN and takes(self.pending[0]):
+            entry = self.pending.popleft()
+            assert isinstance(entry.verdict, Undecodable | GivenUp)
             held += entry.size
             self._count(entry.verdict, -1)
             self.last_failure = entry.verdict.failure
-            doomed.append(Doomed(entry, entry.verdict.failure, 0, None))
+            doomed.append(Doomed(entry, self.last_failure, 0, None, final=isinstance(entry.verdict, GivenUp)))
         self.pending_bytes -= held
         self.part = Part(deque(d.entry for d in doomed), [], 0, successes, held, doomed, judged=True)
-        return first
 
     def event_behind(self, room: int) -> bool:
         """Whether an event stands behind the undecodable records at the head that could be taken with this `room`."""
         first = 0
         for entry in self.pending:
-            if not isinstance(entry.verdict, Undecodable):
+            if isinstance(entry.verdict, Undecodable):
+                first += not entry.given_up
+            elif not isinstance(entry.verdict, GivenUp):
                 return first <= room and isinstance(entry.verdict, Event)
-            first += not entry.given_up
         return False
 
     # -- what became of a piece
@@ -249,19 +292,18 @@ class Lane:
             entry.given_up = True
         return first
 
-    def lettered(self) -> None:
-        """The letters of all that was given up are acknowledged."""
-        part = self.part
-        assert part is not None
-        doomed, part.doomed = part.doomed, []
-        self._finish(d.entry for d in doomed)
+    def lettered(self, written: Iterable[Doomed]) -> None:
+        """These letters are acknowledged."""
+        part, gone = self.work, {id(doomed.entry): doomed.entry for doomed in written}
+        part.doomed = [doomed for doomed in part.doomed if id(doomed.entry) not in gone]
+        part.held = part.held and bool(part.doomed)
+        self._finish(gone.values())
 
     def restart(self, count: int, size: int) -> None:
         """Try the part's unfinished events anew, with others behind them up to `count` and `size` in all."""
-        part = self.part
-        assert part is not None
+        part = self.work
         assert self.flight is None
-        part.doomed = [doomed for doomed in part.doomed if isinstance(doomed.entry.verdict, Undecodable)]
+        part.doomed = [each for each in part.doomed if each.final or isinstance(each.entry.verdict, Undecodable)]
         hopeless = {id(doomed.entry) for doomed in part.doomed}
         entries = [entry for entry in part.entries if not entry.done and id(entry) not in hopeless]
         entries += self._pull(count - len(entries), size - sum(entry.size for entry in entries))
@@ -270,8 +312,7 @@ class Lane:
 
     def reach_behind(self, count: int, size: int) -> bool:
         """Let the part's next piece be of the events behind it; whether there are any."""
-        part = self.part
-        assert part is not None
+        part = self.work
         added = self._pull(count, size)
         if added:
             part.todo.append(Piece(added))
@@ -295,8 +336,7 @@ class Lane:
         return self.part
 
     def _finish(self, entries: Iterable[Entry]) -> None:
-        part = self.part
-        assert part is not None
+        part = self.work
         for entry in entries:
             entry.done = True
         while part.entries and part.entries[0].done:

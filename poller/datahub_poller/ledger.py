@@ -15,7 +15,7 @@ from datahub_poller.appetite import Appetite
 from datahub_poller.batching import Limits
 from datahub_poller.lanes import Lane
 from datahub_poller.model import Event, Failure, Record, Skipped, TopicPartition, Undecodable, Verdict
-from datahub_poller.parts import Lease
+from datahub_poller.parts import Lease, Paused
 from datahub_poller.policy import Breaker, Policy
 from datahub_poller.works import Flight, Halt, Invoke, Level, Note, Work
 
@@ -49,6 +49,7 @@ class Ledger:
         self.flights: dict[int, Flight] = {}
         self.halt: Halt | None = None
         self.stopping = False
+        self.all_paused: Paused | None = None
         self.notes: list[Note] = []
         self.counters: Counter[str] = Counter()
         self.rate_due = 0.0
@@ -60,6 +61,7 @@ class Ledger:
         """The partition is ours from `start`. It waits for a call of an earlier lease that still runs."""
         lane = Lane(Lease(tp), start, committed, now)
         lane.blocked = self.flying(tp)
+        lane.paused = self.all_paused
         self.lanes[tp] = lane
 
     def drain(self, partitions: Iterable[TopicPartition]) -> None:
@@ -189,8 +191,8 @@ class Ledger:
     # -- holding back
 
     def held(self) -> list[Lane]:
-        """Lanes whose letters the breaker holds."""
-        return [lane for lane in self.lanes.values() if lane.may_act and lane.part is not None and lane.part.held]
+        """Lanes whose letters the breaker holds, and that may be probed with."""
+        return [lane for lane in self.lanes.values() if lane.may_invoke and lane.part is not None and lane.part.held]
 
     def stuck(self) -> list[Lane]:
         """Lanes with undecodable records before an event that they may not settle while the breaker is open."""

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from datahub_poller.kafka.produce import Producer
     from datahub_poller.kafka.produce_settings import Settings
 
+_WAITS_ABOVE: Final = 3.0
+"""Seconds of `timeout` from which on a request may wait for the next message."""
 _KAFKA_LOG: Final = logging.getLogger("datahub_poller.kafka")
 
 
@@ -139,12 +141,13 @@ def _sqs_sink(action: ActionFile) -> Sink:
 
 def _sqs_store(action: ActionFile) -> Store:
     from datahub_poller.deadletter import aws_places  # noqa: PLC0415 - as above
-    from datahub_poller.deadletter.sqs_store import HIDDEN, SqsStore  # noqa: PLC0415 - as above
+    from datahub_poller.deadletter.sqs_store import SqsStore  # noqa: PLC0415 - as above
 
     config, account = action.dead_letter.config, _account(action)
     assert config.queue is not None
     overflow = aws_places.overflow(account, config.overflow, _encryption(action))
-    return SqsStore(aws_places.queue(account, config.queue), overflow, HIDDEN)
+    wait = 1 if config.timeout >= _WAITS_ABOVE else 0  # a longer wait than an answer may take would look like none
+    return SqsStore(aws_places.queue(account, config.queue), overflow, wait=wait)
 
 
 # -- S3

@@ -89,6 +89,7 @@ class Poller:
         clock: Callable[[], float],
         publish: Callable[[Poller, float], None],
         beat: Callable[[float], None],
+        obey: Callable[[float], None],
         logger: logging.Logger,
     ) -> None:
         self.settings = settings
@@ -102,6 +103,7 @@ class Poller:
         self.commits = Commits(source, ledger, settings.commit_interval, logger)
         self.publish = publish
         self.beat = beat
+        self.obey = obey
         self.logger = logger
         self.started = clock()
         self.source_trouble: str | None = None
@@ -141,6 +143,7 @@ class Poller:
         busy = bool(self.ledger.flights) or self.intake.fetching()
         self._collect(BUSY_WAIT if busy and (room == 1 or not records) else 0.0)
         now = self.clock()
+        self.obey(now)
         self.intake.tick(now)
         for work in self.dispatch.next_works(now):
             self.desk.start(work)
@@ -250,6 +253,7 @@ class Poller:
         elif lane is not None:
             self.ledger.close([tp])
             self.ledger.open(tp, low, None, self.clock())
+            self.ledger.lanes[tp].paused = lane.paused
         return low
 
     def trouble(self, reason: str | None) -> None:
@@ -282,6 +286,7 @@ class Poller:
             self.beat(self.clock())
             self.source.poll(1, 0.0)  # keeps the membership; what is paused brings nothing
             self._collect(2 * BUSY_WAIT)
+            self.obey(self.clock())
             self._tell(self.clock())
         if self.ledger.in_flight():
             log_event(

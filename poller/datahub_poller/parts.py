@@ -49,6 +49,14 @@ class Entry:
         return self.record.offset
 
 
+class Paused(NamedTuple):
+    """Nothing new is handed out: a person said so, at `since`, a time of the loop's clock."""
+
+    who: str
+    why: str
+    since: float
+
+
 class Attempt(NamedTuple):
     """An invocation that failed, begun at `at`, with so many `events` of the partition in it."""
 

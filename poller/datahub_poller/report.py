@@ -18,10 +18,12 @@ from datahub_poller.observe.status import (
     BufferStatus,
     PartitionState,
     PartitionStatus,
+    PausedStatus,
     PollerState,
     PollerStatus,
     SchemaWait,
 )
+from datahub_poller.parts import Paused
 from datahub_poller.works import Flight, Invoke, WriteLetters
 
 SLOW_WRITE_SECONDS = 10.0
@@ -55,6 +57,7 @@ def snapshot(poller: Poller, action: str, schemas: Mapping[SchemaKey, Waiting], 
         uptime=round(now - poller.started, 3),
         assigned=len(ledger.lanes),
         counters={**ledger.counters, "rebalances": poller.rebalances},
+        paused=_paused(ledger.all_paused),
         breaker=_breaker(ledger, now),
         buffer=BufferStatus(ledger.held_bytes(), ledger.settings.buffer),
         schemas=tuple(SchemaWait(str(key), each.since, each.tries, each.reason) for key, each in schemas.items()),
@@ -69,6 +72,8 @@ def _state(poller: Poller, reasons: tuple[str, ...]) -> PollerState:
         return "stopping"
     if not poller.ledger.lanes:
         return "starting" if poller.rebalances == 0 else "waiting"
+    if poller.ledger.all_paused is not None:
+        return "paused"
     return "waiting" if reasons else "running"
 
 
@@ -120,7 +125,7 @@ def _partition(
         partition=lane.tp.partition,
         state=what.state,
         reason=what.reason,
-        since=lane.since,
+        since=lane.paused.since if what.state == "paused" and lane.paused is not None else lane.since,
         attempts=part.piece.attempts if part is not None and part.piece is not None else 0,
         next_try_in=None if due is None else round(max(0.0, due - now), 3),
         last_error=None if lane.last_failure is None else str(lane.last_failure),
@@ -132,6 +137,7 @@ def _partition(
         records=lane.records,
         bytes=lane.bytes,
         in_flight=_in_flight(flight, lane.tp),
+        paused=_paused(lane.paused),
     )
 
 
@@ -141,9 +147,11 @@ def _what(ledger: Ledger, lane: Lane, schemas: Mapping[SchemaKey, Waiting], now:
     if lane.blocked:
         return What("blocked", "a call from before the partition came back still runs")
     if lane.flight is not None:
-        return _flying(ledger.flights[lane.flight], ledger, now)
+        return _flying(ledger.flights[lane.flight], lane, ledger, now)
     if lane.draining:
         return What("draining")
+    if lane.paused is not None and not _letters_wait(lane):
+        return What("paused", f"by {lane.paused.who}: {lane.paused.why or 'no reason given'}")
     if lane.part is not None:
         return _working(ledger, lane)
     head = lane.head()
@@ -156,15 +164,25 @@ def _what(ledger: Ledger, lane: Lane, schemas: Mapping[SchemaKey, Waiting], now:
     return What("ready", "" if isinstance(head.verdict, Event) else "undecodable records")
 
 
-def _flying(flight: Flight, ledger: Ledger, now: float) -> What:
+def _flying(flight: Flight, lane: Lane, ledger: Ledger, now: float) -> What:
     if not isinstance(flight.work, Invoke):
-        return What("writing_letters")
+        # A try is no success: what is wrong stays to be seen until one is acknowledged.
+        tried = lane.part is not None and lane.part.letter_tries > 0
+        return What("waiting_sink", lane.trouble or "") if tried else What("writing_letters")
     late = now - flight.started - ledger.settings.timeout
     return What("in_flight", f"handler past its timeout for {late:.0f} s" if late > 0 else "")
 
 
+def _letters_wait(lane: Lane) -> bool:
+    """Whether letters that may be written are still to be."""
+    part = lane.part
+    return part is not None and bool(part.final or (part.doomed and part.judged))
+
+
 def _working(ledger: Ledger, lane: Lane) -> What:
     assert lane.part is not None
+    if lane.part.final:
+        return What("waiting_sink", lane.trouble or "")
     if lane.part.held or ledger.breaker.is_open:
         return What("breaker", ledger.breaker.reason or "")
     if lane.part.piece is None:
@@ -183,6 +201,10 @@ def _in_flight(flight: Flight | None, tp: TopicPartition) -> int:
     if flight is None or not isinstance(flight.work, Invoke):
         return 0
     return sum(len(share.piece.entries) for share in flight.work.shares if share.lease.tp == tp)
+
+
+def _paused(paused: Paused | None) -> PausedStatus | None:
+    return None if paused is None else PausedStatus(*paused)
 
 
 def _breaker(ledger: Ledger, now: float) -> BreakerStatus:

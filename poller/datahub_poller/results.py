@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from datahub_poller.lanes import Lane
 from datahub_poller.ledger import Ledger
 from datahub_poller.model import Failure
-from datahub_poller.parts import Attempt, Piece
+from datahub_poller.parts import Attempt, Part, Piece
 from datahub_poller.policy import GiveUp, Retry, Split, Tried, wait
 from datahub_poller.works import Away, Delivered, Failed, Flight, Invoke, Named, Outcome, WriteLetters
 
@@ -77,11 +77,15 @@ class Results:
         ledger = self._ledger
         ledger.log("info", "breaker closed")
         for lane in [] if ledger.breaker.is_open else ledger.unjudged():
-            lane.restart(ledger.settings.limits.size, ledger.settings.limits.bytes)
-            # Undecodable still: their letters come next, and count in the run that begins now.
-            again = min(len(lane.work.doomed), max(0, ledger.breaker.in_a_row - 1))
-            if ledger.breaker.gave_up(undecodable=again):
-                ledger.hold(lane, now, f"{ledger.breaker.run} records in a row were given up")
+            self._try_anew(lane, now)
+
+    def _try_anew(self, lane: Lane, now: float) -> None:
+        ledger = self._ledger
+        lane.restart(ledger.settings.limits.size, ledger.settings.limits.bytes)
+        # Undecodable still: their letters come next, and count in the run that begins now.
+        undecodable = sum(not doomed.final for doomed in lane.work.doomed)
+        if ledger.breaker.gave_up(undecodable=min(undecodable, max(0, ledger.breaker.in_a_row - 1))):
+            ledger.hold(lane, now, f"{ledger.breaker.run} records in a row were given up")
 
     def _stay_open(self, work: Invoke, now: float) -> None:
         breaker = self._ledger.breaker
@@ -193,6 +197,11 @@ class Results:
         part = lane.part
         assert part is not None
         lane.flight, lane.since = None, now
+        self._entered(lane, part, work, outcome, now)
+        if lane.part is not None and lane.part.held and not self._ledger.breaker.is_open:
+            self._try_anew(lane, now)  # the breaker closed while what a person gave up was being written
+
+    def _entered(self, lane: Lane, part: Part, work: WriteLetters, outcome: Outcome, now: float) -> None:
         if isinstance(outcome, Delivered):
             self._ledger.counters["dead_letters"] += len(work.doomed)
             self._ledger.note(
@@ -202,7 +211,8 @@ class Results:
                 count=len(work.doomed),
                 offsets=[doomed.entry.offset for doomed in work.doomed[:10]],
             )
-            lane.lettered()
+            lane.lettered(work.doomed)
+            part.letter_tries = 0
             lane.trouble = None
             return
         reason = outcome.reason if isinstance(outcome, Away) else str(outcome)

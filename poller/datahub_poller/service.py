@@ -25,6 +25,7 @@ from datahub_poller.loop import Poller
 from datahub_poller.observe.logs import log_event
 from datahub_poller.observe.server import StatusServer
 from datahub_poller.observe.status import Board, PollerStatus
+from datahub_poller.order_box import OrderBox
 
 STOPPED, FAILED, NOT_STARTED = 0, 1, 3
 WATCH_SECONDS = 0.1
@@ -58,6 +59,7 @@ class Service:
         self._environ = environ
         self._status_port = status_port
         self._board = Board()
+        self._orders = OrderBox()
         self._poller: Poller | None = None
         self._code = FAILED
         self._signals = 0
@@ -98,7 +100,8 @@ class Service:
         self._board.beat(time.monotonic())
         self._board.publish(PollerStatus(self._action.name, __version__, "starting", started_at=time.monotonic()))
         if self._status_port is not None:
-            port = StatusServer(self._board, self._status_port, scrub=secrets).start()
+            bring, token = self._orders.bring, self._action.status.token
+            port = StatusServer(self._board, self._status_port, scrub=secrets, orders=bring, token=token).start()
             log_event(LOG, logging.INFO, "status is served", url=f"http://127.0.0.1:{port}/status")
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
@@ -137,7 +140,7 @@ class Service:
         connection = self._action.source.config.connection
         for topic in sorted(consumer.reach.missing(parts.topics, connection.client_timeout_seconds)):
             consumer.wait_for(topic)
-        self._poller = app.poller(self._action, parts, consumer, self._board)
+        self._poller = app.poller(self._action, parts, consumer, self._board, self._orders)
         if self._deadline is not None:
             return STOPPED
         letters = parts.sink.place

@@ -16,6 +16,9 @@ from typing import Any, Final
 
 from datahub_poller.commits import Commits
 from datahub_poller.deadletter.file import FileSink
+from datahub_poller.deadletter.kafka import KafkaSink
+from datahub_poller.deadletter.s3 import S3Sink
+from datahub_poller.deadletter.sqs import SqsSink
 from datahub_poller.invoke.base import Succeeded
 from datahub_poller.invoke.python import PythonInvoker
 from datahub_poller.kafka.committing import Committing
@@ -77,8 +80,9 @@ def _after_invocation(passes: Point) -> None:
 
 
 def _after_dead_letter(passes: Point) -> None:
-    """The letters are on the disk, and the loop has not heard."""
-    after(FileSink, "write", passes)
+    """The letters are where they go, acknowledged, and the loop has not heard."""
+    for sink in (FileSink, KafkaSink, S3Sink, SqsSink):
+        after(sink, "write", passes)
 
 
 def _before_commit(passes: Point) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import socket
 import subprocess
 import time
 import uuid
@@ -243,6 +244,23 @@ def test_offline_connects_to_nothing(world: World) -> None:
         CONFLUENT: "skipped",
     }
     assert world.registry.requests == []
+
+
+@pytest.mark.parametrize("kind", ["kafka", "sqs", "s3"])
+def test_offline_connects_to_no_place_for_letters_but_a_directory(world: World, kind: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        reached = {"endpoint": f"http://{address}", "region": "eu-west-1", "timeout": "1s"}
+        place = {
+            "kafka": {"topic": "letters", "bootstrap": address},
+            "sqs": {"queue": f"http://{address}/123456789012/letters", **reached},
+            "s3": {"bucket": "letters", **reached},
+        }[kind]
+        code, found = world.found("--offline", dead_letter={"type": kind, "config": place})
+        server.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            server.accept()
+    assert (code, found["dead letters"]) == (0, ("skipped", "--offline"))
 
 
 def test_offline_finds_what_can_be_found_offline(world: World) -> None:

@@ -101,7 +101,7 @@ def test_whatever_a_handler_raises_and_every_answer_that_says_nothing_certain_is
     kinds = [letter["meta"]["failure"]["kind"] for letter in letters]
     assert kinds == ["MalformedResponse"] * 7 + ["SystemExit", "KeyboardInterrupt", "GeneratorExit", "ExceptionGroup"]
     answers = [letter["meta"]["failure"].get("response") for letter in letters]
-    assert answers[:3] == ["done", ["done"], 7]
+    assert answers[:3] == ['"done"', '["done"]', "7"]
     assert poller.stop() == 0
 
 
@@ -161,15 +161,20 @@ ONCE_THEN_HOLD = """
     ("order", "calls"),
     [
         ("failed_only", [ALL, [2, 5], [2, 5], [2], [5]]),
-        ("strict", [ALL, [2, 3, 4, 5, 6, 7], [2, 3, 4, 5, 6, 7], [2, 3, 4], [2, 3], [2], [3], [4], [5, 6, 7]]),
+        (
+            "strict",
+            [
+                *(ALL, [2, 3, 4, 5, 6, 7], [2, 3, 4, 5, 6, 7]),
+                *([2, 3, 4], [2, 3], [2], [3], [4]),
+                *([5, 6, 7], [5, 6], [5], [6], [7]),
+            ],
+        ),
     ],
 )
 def test_of_named_records_the_others_settle_as_far_as_contiguous_and_the_named_have_the_same_count_of_attempts(
     stage, order, calls
 ):
     """With `order: strict` what stands behind the first failed one is tried again too, and is not given up with it."""
-    if order == "strict":  # the last piece is named in turn: [5] fails, what is behind it is by itself
-        calls = [*calls, [5, 6], [5], [6], [7]]
     tp = stage.tp("pe")
     stage.plan(named=True)
     sent = stage.send("pe", 0, 8, poison=[2, 5])

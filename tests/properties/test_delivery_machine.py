@@ -1,4 +1,4 @@
-"""The promises of delivery, over any order of records, results, commits and rebalances.
+"""The promises of delivery, over any order of records, results, commits, rebalances and an operator's orders.
 
 The machine plays Kafka, the handler, the sink and the registry around the pure core; it keeps an account of its own
 of what was delivered, lettered or skipped, and compares after every move.
@@ -18,6 +18,8 @@ from datahub_poller.batching import Limits
 from datahub_poller.dispatch import Dispatch
 from datahub_poller.ledger import Ledger, Settings
 from datahub_poller.model import Event, Failure, SchemaKey, Skipped, TopicPartition
+from datahub_poller.obeying import Obeying
+from datahub_poller.orders import BreakerClose, GiveUp, Order, Pause, Resume, RetryNow, Scope
 from datahub_poller.policy import Breaker, Policy
 from datahub_poller.results import Results
 from datahub_poller.works import Away, Delivered, Failed, Invoke, Named, WriteLetters
@@ -123,6 +125,7 @@ class Delivery(RuleBasedStateMachine):
         ids = iter(range(10**9))
         self.dispatch = Dispatch(self.ledger, lambda: f"b{next(ids)}")
         self.results = Results(self.ledger, chances.random)
+        self.obeying = Obeying(self.ledger, dict, lambda _now: 0)
 
         # Kafka's side.
         self.log = {tp: [] for tp in (*TPS, HEALTHY)}
@@ -139,6 +142,8 @@ class Delivery(RuleBasedStateMachine):
         self.failures = Counter()
         self.delivered = set()
         self.lettered = set()
+        self.ordered = set()
+        self.ordered_ever = set()
         self.calls = {}
         # The breaker's account.
         self.moment = 0
@@ -184,6 +189,7 @@ class Delivery(RuleBasedStateMachine):
         self.start[tp] = self.settled[tp] = self.position[tp] = start
         self.done[tp], self.taken[tp], self.handed[tp] = set(), {}, []
         self.failures = Counter({place: n for place, n in self.failures.items() if place[0] != tp})
+        self.ordered = {place for place in self.ordered if place[0] != tp}
 
     @rule(which=st.integers(0, 2), count=st.integers(1, POLL_RECORDS))
     def read(self, which, count):
@@ -296,6 +302,68 @@ class Delivery(RuleBasedStateMachine):
     def _waits_in(self, tp, offset):
         return any(e.offset == offset and type(e.verdict).__name__ == "Awaiting" for e in self.ledger.lanes[tp].pending)
 
+    # -- a person
+
+    @rule(
+        which=st.integers(0, 2),
+        pick=st.integers(0, 9),
+        how=st.sampled_from(
+            ("give up", "give up", "give up", "now", "pause", "pause all", "resume", "resume", "close")
+        ),
+    )
+    def a_person_orders(self, which, pick, how):
+        tp = TPS[which]
+        match how:
+            case "give up":
+                self._give_up(tp, pick)
+            case "now":
+                self._order(RetryNow())
+            case "pause":
+                self._order(Pause(Scope(*tp)))
+            case "pause all":
+                self._order(Pause(Scope()))
+            case "resume":
+                self._order(Resume(Scope(*tp) if pick % 2 else Scope()))
+            case "close":
+                self._close()
+        self._turn()
+
+    def _order(self, what):
+        before = state_of_all(self.ledger)
+        settled = {tp: lane.settled for tp, lane in self.ledger.lanes.items()}
+        answer = self.obeying.obey(Order(what, "op", "why"), self.now)
+        assert answer.obeyed or state_of_all(self.ledger) == before, f"refused, and done: {answer.said}"
+        assert settled == {tp: lane.settled for tp, lane in self.ledger.lanes.items()}, "an order settled something"
+        return answer
+
+    def _give_up(self, tp, pick):
+        """Of what is not done, the pick-th; sometimes what nobody reads here."""
+        open_ = [o for o in self.taken[tp] if o not in self.done[tp]] if tp in self.ledger.lanes else []
+        offset = open_[pick % len(open_)] if open_ else pick
+        look = self._order(GiveUp(tp, offset, look=True))
+        answer = self._order(GiveUp(tp, offset))
+        assert look.obeyed == answer.obeyed
+        if not answer.obeyed:
+            return
+        assert offset in open_, "what is done was given up"
+        assert (tp, offset) not in self.ordered, "given up twice"
+        calls = [] if self.ledger.lanes[tp].blocked else self.calls.values()
+        assert not any((tp, offset) in call.places for call in calls), "taken out of a running call"
+        self.ordered.add((tp, offset))
+        self.ordered_ever.add((tp, offset))
+        assert not self._order(GiveUp(tp, offset)).obeyed
+
+    def _close(self):
+        was_open = self.breaker.is_open
+        answer = self._order(BreakerClose())
+        assert answer.obeyed == (was_open and self.ledger.halt is None)
+        if answer.obeyed:
+            assert not self.breaker.is_open
+            assert not self.ledger.held()
+            self.moment += 1
+            self.last_success = self.moment
+            self.letters_in_row = []
+
     # -- time and work
 
     @rule(seconds=st.sampled_from((0.01, 0.6, 5.0, 30.0)))
@@ -346,25 +414,35 @@ class Delivery(RuleBasedStateMachine):
         assert work.again == any(share.piece.attempts or share.piece.waits for share in work.shares) or self.in_a_row[0]
         for share in work.shares:
             tp = share.lease.tp
+            assert self.ledger.lanes[tp].paused is None, "handed out although it is paused"
             offsets = [entry.offset for entry in share.piece.entries]
             assert offsets == sorted(offsets)
             for offset in offsets:
                 assert offset not in self.done[tp], "handed out again although it is done"
+                assert (tp, offset) not in self.ordered, "handed out although a person gave it up"
                 assert isinstance(verdict_of(self.taken[tp][offset], self.known), Event)
                 if offset not in self.handed[tp]:
                     assert not self.handed[tp] or offset > max(self.handed[tp]), "first handed out of order"
                     self.handed[tp].append(offset)
             # What comes before was handed out, or is no event.
-            before = [r for o, r in self.taken[tp].items() if o < offsets[0] and o not in self.handed[tp]]
+            before = [
+                record
+                for offset, record in self.taken[tp].items()
+                if offset < offsets[0] and offset not in self.handed[tp] and (tp, offset) not in self.ordered
+            ]
             assert all(kind_of(record) not in ("good", "poison") for record in before)
         return frozenset((s.lease.tp, e.offset) for s in work.shares for e in s.piece.entries)
 
     def _letters(self, work):
-        assert not self.throw, "a letter although failure_mode is THROW"
         policy = self.settings.policy
         for doomed in work.doomed:
             place = work.lease.tp, doomed.entry.offset
-            if kind_of(doomed.entry.record) == "junk":
+            assert (doomed.failure.stage == "operator") == (place in self.ordered)
+            assert doomed.final or not self.throw, "a letter although failure_mode is THROW"
+            if place in self.ordered:
+                assert doomed.failure.message.startswith("op: why")
+                assert len(doomed.history) == doomed.attempts == self.failures[place] or self.in_a_row[0]
+            elif kind_of(doomed.entry.record) == "junk":
                 assert doomed.failure.stage == "decode"
                 assert doomed.attempts == 0
             else:
@@ -504,6 +582,8 @@ class Delivery(RuleBasedStateMachine):
         """Letters of records that never failed before the last success are fewer than the limit, counted from it."""
         self.moment += 1
         for doomed in work.doomed:
+            if doomed.final:
+                continue
             place = work.lease.tp, doomed.entry.offset
             junk = kind_of(doomed.entry.record) == "junk"
             failed = self.first_failed.get(place, self.moment)
@@ -579,6 +659,7 @@ class Delivery(RuleBasedStateMachine):
         if not hasattr(self, "ledger"):
             return
         self.known |= set(KEYS)
+        self._order(Resume(Scope()))
         self._reread()
         for tp, lane in list(self.ledger.lanes.items()):
             if lane.draining:
@@ -632,7 +713,7 @@ class Delivery(RuleBasedStateMachine):
         record = self.ledger.halt.record
         if self.honest and self.settings.policy.bisect:
             assert (record.tp, record.offset) in bad
-        assert not self.lettered
+        assert self.lettered <= self.ordered_ever
 
     def _finally(self):
         assert self._all_settled(), {tp: (lane.settled, self.end[tp]) for tp, lane in self.ledger.lanes.items()}
@@ -648,7 +729,7 @@ class Delivery(RuleBasedStateMachine):
             assert poison <= self.lettered
             assert not poison & self.delivered
         if self.honest and self.settings.policy.bisect:
-            assert self.lettered == poison | junk
+            assert self.lettered - self.ordered_ever == (poison | junk) - self.ordered_ever
         assert all(schema_of(r) is None or schema_of(r) in self.known for tp in self.log for r in self.log[tp])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,10 +35,12 @@ def environment(more: Mapping[str, str]) -> dict[str, str]:
     return {**poller_environment(os.environ), "PYTHONPATH": SOURCES, "COLUMNS": "100", **more}
 
 
-def started(*arguments: str, cwd: Path, environ: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+def started(
+    *arguments: str, cwd: Path, environ: Mapping[str, str] | None = None, program: Sequence[str] = POLLER
+) -> subprocess.Popen[str]:
     """The command as a running process, with pipes."""
     return subprocess.Popen(
-        tethered([*POLLER, *arguments]),
+        tethered([*program, *arguments]),
         cwd=cwd,
         env=environment({} if environ is None else environ),
         stdin=subprocess.DEVNULL,

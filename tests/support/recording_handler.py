@@ -48,6 +48,8 @@ def _identifier(place: list[Any]) -> dict[str, Any]:
 
 def _fails(plan: dict[str, Any], place: list[Any]) -> bool:
     topic, partition, _, key, _ = place
+    if plan.get("mended"):
+        return False
     return (
         bool(plan.get("fail"))
         or [topic, partition] in plan.get("fail_partitions", [])

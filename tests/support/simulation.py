@@ -10,15 +10,19 @@ import heapq
 import itertools
 import logging
 import random
+from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from datahub_poller import model
 from datahub_poller.batching import Limits
 from datahub_poller.dispatch import Dispatch
 from datahub_poller.ledger import Ledger, Settings
 from datahub_poller.loop import LoopSettings, Poller
 from datahub_poller.model import Failure, Record, SchemaKey, TopicPartition, Verdict, Waiting
+from datahub_poller.obeying import Obeying
 from datahub_poller.observe.status import PollerStatus
+from datahub_poller.orders import Order, What
 from datahub_poller.policy import Breaker, Policy
 from datahub_poller.report import snapshot
 from datahub_poller.results import Results
@@ -173,6 +177,9 @@ class ScriptedIntake:
     def tick(self, now: float) -> None:
         pass
 
+    def ask_again(self, now: float) -> int:
+        return 0
+
     def fetching(self) -> bool:
         return False
 
@@ -308,6 +315,8 @@ class Simulation:
         self.statuses: list[PollerStatus] = []
         self.until: Callable[[], bool] | None = None
         self.most_held = 0
+        self.orders: deque[Order] = deque()
+        self.answers: list[model.Answer] = []
         self.desk = ScriptedDesk(self.clock, self.trace, lambda tp: self.trace.leases[tp])
         self.begin()
 
@@ -330,9 +339,15 @@ class Simulation:
             clock=self.clock,
             publish=self._publish,
             beat=lambda _: None,
+            obey=self._obey,
             logger=logging.getLogger("sim"),
         )
         self.dispatch = dispatch
+        self.obeying = Obeying(self.ledger, self.intake.waiting, self.intake.ask_again)
+
+    def _obey(self, now: float) -> None:
+        while self.orders:
+            self.answers.append(self.obeying.obey(self.orders.popleft(), now))
 
     def _publish(self, poller: Poller, now: float) -> None:
         self.statuses.append(snapshot(poller, "sim", self.intake.waiting(), now))
@@ -355,6 +370,10 @@ class Simulation:
 
     def after(self, seconds: float, what: Callable[[], object]) -> None:
         self.clock.at(self.clock.now + seconds, what)
+
+    def order(self, seconds: float, what: What, who: str = "op@host", why: str = "a test") -> None:
+        """A person gives an order, so many seconds from now."""
+        self.after(seconds, lambda: self.orders.append(Order(what, who, why)))
 
     def crash(self) -> None:
         """From the agenda: the process dies here."""

@@ -95,7 +95,7 @@ def test_given_up_events_settle_when_their_letters_are_acknowledged():
     piece = held.take(2, 0)
     held.doom(piece, FAILURE, "b1")
     assert (held.settled, held.part.piece) == (0, None)
-    held.lettered()
+    held.lettered(held.work.doomed)
     assert (held.settled, held.idle, held.bytes) == (2, True, 0)
 
 
@@ -131,9 +131,9 @@ def test_the_run_of_undecodable_records_at_the_head_is_taken_up_to_the_room_ther
     held = lane("junk", "junk", "junk", "good", "junk")
     assert held.take_undecodable(2, 0) == 2
     assert [doomed.entry.offset for doomed in held.part.doomed] == [0, 1]
-    held.lettered()
+    held.lettered(held.work.doomed)
     assert held.take_undecodable(5, 0) == 1
-    held.lettered()
+    held.lettered(held.work.doomed)
     assert (held.settled, held.undecodable) == (3, 1)
 
 
@@ -222,7 +222,7 @@ def test_a_restart_keeps_undecodable_records_given_up():
     assert [doomed.entry.offset for doomed in held.part.doomed] == [0, 1]
     held.succeed(held.part.piece)
     assert held.settled == 0
-    held.lettered()
+    held.lettered(held.work.doomed)
     assert held.settled == 3
 
 

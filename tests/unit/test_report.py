@@ -98,8 +98,9 @@ def test_letters_that_cannot_be_written_are_waited_with():
     sim = Simulation({"mcl": 1}, limits=SMALL)
     sim.write(A, "junk")
     sim.desk.sink = lambda records: Answer(3.0, Away("no space left on device"))
-    writing, waiting = after(sim, 1, 3.1)
+    writing, waiting, again = after(sim, 1, 3.1, 5.5)
     assert only(writing).state == "writing_letters"
+    assert (only(again).state, again.reasons) == ("waiting_sink", waiting.reasons)
     assert only(waiting).state == "waiting_sink"
     assert waiting.reasons == ("mcl-0 waiting sink: no space left on device",)
     assert only(waiting).next_try_in > 0

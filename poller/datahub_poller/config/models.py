@@ -13,7 +13,7 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from datahub_poller.config.dead_letter import DeadLetter
 from datahub_poller.config.quantities import Duration, OneOf, Rate, Size, Text, Whole
-from datahub_poller.config.section import Bytes, Seconds, Section, checked
+from datahub_poller.config.section import Bytes, MaybeSeconds, Seconds, Section, checked
 from datahub_poller.config.source import Source
 from datahub_poller.config.values import directory_path, error_names, function_name, status_port
 
@@ -85,7 +85,7 @@ class Retry(Section):
     bisect: bool = Field(
         default=True, description="Split a batch whose tries are used up, down to the records that fail."
     )
-    max_age: Annotated[Seconds | None, checked(Duration(0.001, 30 * 86_400))] = Field(
+    max_age: Annotated[MaybeSeconds, checked(Duration(0.001, 30 * 86_400))] = Field(
         default=None,
         description="No more tries for what has been tried for so long, back-offs included, waiting for "
         "infrastructure not.",

@@ -15,6 +15,9 @@ from datahub_poller.config.quantities import duration_text, size_text
 Seconds = Annotated[float, PlainSerializer(duration_text)]
 """Seconds; written as `500ms` or `2m` where settings are shown."""
 
+MaybeSeconds = Annotated[float | None, PlainSerializer(duration_text, when_used="unless-none")]
+"""The same, or nothing. `Seconds | None` would be written twice, the second time from its own text."""
+
 Bytes = Annotated[int, PlainSerializer(size_text)]
 """Bytes; written as `5MiB` where settings are shown."""
 

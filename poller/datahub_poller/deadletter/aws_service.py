@@ -6,6 +6,7 @@ It must not know what is asked for, nor whether a refusal ends the start or is w
 from __future__ import annotations
 
 import threading
+import traceback
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
@@ -58,7 +59,9 @@ class Service:
         except Exception as error:
             if not _is_clients(error):
                 raise
-            raise _refused(error) from None
+            refused = _refused(error)
+            _let_go(error)
+        raise refused
 
     def _client(self) -> Any:
         """Calls of a client are safe from several threads, making one is not."""
@@ -70,6 +73,14 @@ class Service:
 
 def _is_clients(error: Exception) -> bool:
     return isinstance(error, OSError) or any(each.__module__.split(".")[0] in _CLIENTS for each in type(error).__mro__)
+
+
+def _let_go(error: BaseException) -> None:
+    """Its frames and the error hold each other, and with them what was sent, until Python looks for cycles."""
+    chained: BaseException | None = error
+    while chained is not None:
+        traceback.clear_frames(chained.__traceback__)
+        chained = chained.__context__
 
 
 def _refused(error: Exception) -> Refused:

@@ -18,8 +18,11 @@ from datahub_poller.deadletter.s3_bucket import Bucket
 from datahub_poller.deadletter.s3_keys import check_key, letter_key, letters_of
 from datahub_poller.errors import CannotStart, Transient
 
-OBJECT_LIMIT: Final = 64 * 2**20
-"""Bytes of an object's lines, at most; a line that is longer by itself is an object by itself."""
+OBJECT_LIMIT: Final = 4 * 2**20
+"""Bytes of an object's lines, at most; a line that is longer by itself is an object by itself.
+
+An object on its way is in memory several times: what is larger would not fit beside the buffer.
+"""
 
 _MILLISECOND: Final = 0.001
 
@@ -84,9 +87,16 @@ def bodies(lines: Iterable[bytes], limit: int) -> Iterator[bytes]:
     size = 0
     for line in lines:
         if held and size + len(line) > limit:
-            yield b"".join(held)
-            held, size = [], 0
+            yield _emptied(held)
+            size = 0
         held.append(line)
         size += len(line)
     if held:
-        yield b"".join(held)
+        yield _emptied(held)
+
+
+def _emptied(lines: list[bytes]) -> bytes:
+    """The lines together: while they are written, they are not here a second time."""
+    body = b"".join(lines)
+    lines.clear()
+    return body

@@ -150,6 +150,13 @@ class Schemas:
         for key in [key for key, (until, _) in self._refused.items() if until <= now]:
             del self._refused[key]
 
+    def ask_again(self, now: float) -> int:
+        """Ask for whatever is waited for at the next tick; of how many schemas that is."""
+        waiting = [missing for missing in self._missing.values() if not missing.asking and missing.due > now]
+        for missing in waiting:
+            missing.due = now
+        return len(waiting)
+
     def fetching(self) -> bool:
         """Whether an answer is still to come."""
         return bool(self._controls) or any(missing.asking for missing in self._missing.values())

@@ -17,12 +17,13 @@ from datahub_poller.errors import CannotStart, TooLarge, Transient
 from datahub_poller.kafka.produce_client import Client, Reports
 from datahub_poller.kafka.produce_reach import WriteReach
 from datahub_poller.kafka.produce_settings import Settings
-from datahub_poller.kafka.produce_words import FATAL, failure, spoilt
+from datahub_poller.kafka.produce_words import FATAL, failure, in_the_way, spoilt
 from datahub_poller.kafka.words import why
 from datahub_poller.model import Message
 
 SHARE_OF_THE_TIMEOUT: Final = 0.8
 """The client gives up a message before we do, so that nothing of a failed write comes much later, out of order."""
+SLOW: Final = "the brokers are slow, or its queue is full"
 CLOSED: Final = "the producer is closed"
 ASK_SECONDS: Final = 1.0
 SHORTEST_ASK_SECONDS: Final = 0.1
@@ -164,8 +165,8 @@ class Producer:
             reason = failure(client, messages[first].topic, failed[first], self._patience(deadline))
         else:
             first = next(n for n in range(len(messages)) if n not in heard)
-            known = client.trouble.refused or client.trouble.reason or "the brokers are slow, or its queue is full"
-            reason = f"not acknowledged within {self._timeout:g} s: {known}"
+            known = in_the_way(client, messages[first].topic, self._patience(deadline))
+            reason = f"not acknowledged within {self._timeout:g} s: {known or SLOW}"
         return f"topic {messages[first].topic} on {self.servers}: {reason}"
 
     def _patience(self, deadline: float) -> float:

@@ -26,7 +26,7 @@ def failure(client: Client, topic: str, error: KafkaError, patience: float) -> s
     """Why a message for the topic failed; the topic is asked about for at most `patience` s."""
     code = error.code()
     if code == TIMED_OUT:
-        return _in_the_way(client, topic, patience)
+        return in_the_way(client, topic, patience) or "the brokers did not acknowledge it in time"
     if code in MISSING:
         return f"it {NEVER_MADE}, with as many partitions as it had"
     if code == KafkaError.TOPIC_AUTHORIZATION_FAILED:
@@ -40,13 +40,14 @@ def spoilt(reason: str) -> str:
     return f"the producer has failed{hint}: {reason}. The next write makes a new one"
 
 
-def _in_the_way(client: Client, topic: str, patience: float) -> str:
+def in_the_way(client: Client, topic: str, patience: float) -> str | None:
+    """What keeps messages for the topic from being acknowledged, if it can be told within `patience` s."""
     known = client.trouble.refused or client.trouble.reason
     try:
         found = client.producer.list_topics(topic, timeout=patience).topics[topic]
-    except KafkaException as error:
-        return known or error.args[0].str()
-    return state_of(found) or known or "the brokers did not acknowledge it in time"
+    except KafkaException:
+        return known
+    return state_of(found) or known
 
 
 def state_of(topic: TopicMetadata) -> str | None:

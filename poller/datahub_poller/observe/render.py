@@ -6,24 +6,20 @@ commands that a person looks at import this.
 
 from __future__ import annotations
 
-import http.client
 import json
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from datetime import datetime
+from http import HTTPStatus
 from typing import Any, NamedTuple, TextIO
 
 from rich.console import Console
 from rich.text import Text
 
 from datahub_poller.errors import PollerError
+from datahub_poller.observe.asking import ask
 from datahub_poller.observe.scrub import one_line
 
-ANSWER_LIMIT = 64 * 1024 * 1024
 UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
-LISTENING = "Is the poller running, with status.port (or --status-port) set to this port?"
 
 
 class Column(NamedTuple):
@@ -48,41 +44,16 @@ COLUMNS = (
 def fetch_status(port: int, timeout: float = 5.0) -> dict[str, Any]:
     """What the poller on this machine's `port` says of itself. Raises PollerError with what to look at."""
     url = f"http://127.0.0.1:{port}/status"
-    # No proxy, whatever the environment says: this is one's own machine.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    answered = ask(url, timeout)
+    if answered.code != HTTPStatus.OK:
+        raise PollerError(f"{url} answered {answered.code} {answered.reason}: this is no poller's status port")
     try:
-        with opener.open(url, timeout=timeout) as answer:
-            body = _body(answer, time.monotonic() + timeout)
-    except urllib.error.HTTPError as error:
-        raise PollerError(f"{url} answered {error.code} {error.reason}: this is no poller's status port") from error
-    except TimeoutError as error:
-        raise PollerError(f"{url} did not answer within {timeout:g} s. {LISTENING}") from error
-    except urllib.error.URLError as error:
-        late = isinstance(error.reason, TimeoutError)
-        said = f"did not answer within {timeout:g} s" if late else f"cannot be reached: {_reason(error.reason)}"
-        raise PollerError(f"{url} {said}. {LISTENING}") from error
-    except http.client.HTTPException as error:
-        said = one_line(str(error).strip())
-        raise PollerError(f"{url} answered what is no HTTP ({said}): this is no poller's status port") from error
-    except OSError as error:
-        raise PollerError(f"{url} broke off: {_reason(error)}. {LISTENING}") from error
-    try:
-        status = json.loads(body)
+        status = json.loads(answered.body)
     except ValueError as error:
         raise PollerError(f"{url} answered no JSON: this is no poller's status port") from error
     if not isinstance(status, dict) or "state" not in status:
         raise PollerError(f"{url} answered other JSON: this is no poller's status port")
     return status
-
-
-def _body(answer: http.client.HTTPResponse, end: float) -> bytes:
-    """The whole answer. Raises TimeoutError where it is not there by `end`, however it comes in."""
-    body = b""
-    while piece := answer.read1(ANSWER_LIMIT - len(body)):
-        body += piece
-        if time.monotonic() > end:
-            raise TimeoutError
-    return body
 
 
 def render(status: Mapping[str, Any], stream: TextIO) -> None:
@@ -130,6 +101,9 @@ def details(status: Mapping[str, Any]) -> list[str]:
     match status.get("breaker"):
         case {"state": str(state), "in_a_row": in_a_row, "limit": limit} if limit:
             lines.append(f"breaker {_show(state)}: {_show(in_a_row)} letters in a row of {_show(limit)}")
+    match status.get("paused"):
+        case {"who": who, "since": since, **rest}:
+            lines.append(f"paused by {_show(who)} since {_show(since)}: {_show(rest.get('why') or 'no reason given')}")
     match status.get("buffer"):
         case {"bytes": int(held), "limit": int(limit)} if limit:
             lines.append(f"buffer {held:,} of {limit:,} bytes")
@@ -192,7 +166,3 @@ def _maps(value: Any) -> list[Mapping[str, Any]]:
 def _show(value: Any) -> str:
     """A value on one line: names and errors come from elsewhere, and may hold anything."""
     return "-" if value is None else one_line(str(value))
-
-
-def _reason(error: object) -> str:
-    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)

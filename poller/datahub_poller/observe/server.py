@@ -1,6 +1,6 @@
 """A loopback HTTP server that shows the board: `/livez` for supervisors, `/status` for people and tools.
 
-Reads only, and only for this machine. Knows the board, not the loop that writes it.
+It takes orders at `/orders`, of which `ordering` knows more. Knows the board, not the loop that writes it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from socketserver import TCPServer
 from typing import Any
 
 from datahub_poller.errors import CannotStart
+from datahub_poller.observe.logs import Throttle
+from datahub_poller.observe.ordering import TELL_SECONDS, Bring, Orders
 from datahub_poller.observe.scrub import Scrubber
 from datahub_poller.observe.status import LIVE_SECONDS, Board, as_document
 
@@ -26,7 +28,7 @@ Answer = Callable[[str], tuple[HTTPStatus, str, str]]
 
 
 class StatusServer:
-    """Serves a board at `/livez` and `/status` on 127.0.0.1, read-only, from daemon threads."""
+    """Serves a board at `/livez` and `/status` on 127.0.0.1, from daemon threads, and takes orders if told how."""
 
     def __init__(
         self,
@@ -36,6 +38,8 @@ class StatusServer:
         wall: Callable[[], float] = time.time,
         limit: float = LIVE_SECONDS,
         scrub: Iterable[str] = frozenset(),
+        orders: Bring | None = None,
+        token: str | None = None,
     ) -> None:
         self._board = board
         self._port = port
@@ -43,12 +47,13 @@ class StatusServer:
         self._wall = wall
         self._limit = limit
         self._scrubber = Scrubber(scrub)
+        self._orders = None if orders is None else Orders(orders, token, Throttle(TELL_SECONDS))
         self._server: _Server | None = None
 
     def start(self) -> int:
         """Listen, and return the port (the one found, for port 0). Raises CannotStart."""
         try:
-            server = _Server(self._port, self._answer)
+            server = _Server(self._port, self._answer, self._orders)
         except (OSError, OverflowError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             raise CannotStart(
@@ -73,6 +78,8 @@ class StatusServer:
                 return self._livez()
             case "/status":
                 return HTTPStatus.OK, "application/json", json.dumps(self._document(), indent=1) + "\n"
+            case "/orders":
+                return HTTPStatus.METHOD_NOT_ALLOWED, "text/plain", "orders are given with POST\n"
             case _:
                 return HTTPStatus.NOT_FOUND, "text/plain", "not found: there are /livez and /status\n"
 
@@ -100,8 +107,9 @@ class _Server(ThreadingHTTPServer):
     allow_reuse_port = False
     request_queue_size = 16
 
-    def __init__(self, port: int, answer: Answer) -> None:
+    def __init__(self, port: int, answer: Answer, orders: Orders | None) -> None:
         self.answer = answer
+        self.orders = orders
         self._room = threading.BoundedSemaphore(CONNECTIONS)
         super().__init__(("127.0.0.1", port), _Handler)
 
@@ -133,7 +141,7 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Answers GET requests that name this machine as localhost."""
+    """Answers GET requests that name this machine as localhost, and orders."""
 
     server: _Server
     timeout = READ_SECONDS
@@ -142,14 +150,31 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer, unless a web page reaches in under a name of its own (DNS rebinding)."""
-        if not all(_is_loopback(host) for host in self.headers.get_all("Host", [])):
-            self._send(HTTPStatus.FORBIDDEN, "text/plain", "forbidden: ask for 127.0.0.1 or localhost\n")
-        else:
+        if self._names_this_machine():
             self._send(*self.server.answer(self.path))
+
+    def do_POST(self) -> None:
+        """Take an order."""
+        if not self._names_this_machine():
+            return
+        if self.path != "/orders" or self.server.orders is None:
+            self.send_error(HTTPStatus.NOT_IMPLEMENTED, f"Unsupported method ({self.command!r})")
+            return
+        reply = self.server.orders.answer(self.headers, self.client_address[0], self.rfile)
+        self._send(reply.code, "application/json", reply.body)
+
+    def _names_this_machine(self) -> bool:
+        """Whether it does; where not, that is the answer."""
+        named = all(_is_loopback(host) for host in self.headers.get_all("Host", []))
+        if not named:
+            self._send(HTTPStatus.FORBIDDEN, "text/plain", "forbidden: ask for 127.0.0.1 or localhost\n")
+        return named
 
     def _send(self, code: HTTPStatus, kind: str, text: str) -> None:
         body = text.encode()
         self.send_response(code)
+        if code == HTTPStatus.UNAUTHORIZED:
+            self.send_header("WWW-Authenticate", "Bearer")
         self.send_header("Content-Type", f"{kind}; charset=utf-8")
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Cache-Control", "no-store")

@@ -23,10 +23,20 @@ PartitionState = Literal[
     "breaker",
     "draining",
     "blocked",
+    "paused",
 ]
-PollerState = Literal["starting", "running", "waiting", "halted", "stopping"]
+PollerState = Literal["starting", "running", "waiting", "paused", "halted", "stopping"]
 
 LIVE_SECONDS = 30.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PausedStatus:
+    """Who paused it, and why. `since` is monotonic."""
+
+    who: str
+    why: str
+    since: float
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -52,6 +62,7 @@ class PartitionStatus:
     records: int = 0
     bytes: int = 0
     in_flight: int = 0
+    paused: PausedStatus | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -96,6 +107,7 @@ class PollerStatus:
     member: str = ""
     assigned: int = 0
     counters: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    paused: PausedStatus | None = None
     breaker: BreakerStatus = BreakerStatus()
     buffer: BufferStatus = BufferStatus()
     schemas: tuple[SchemaWait, ...] = ()
@@ -113,7 +125,8 @@ def as_document(status: PollerStatus, now: float, wall: float) -> dict[str, Any]
     document = {"at": iso(now), **dataclasses.asdict(status)}
     document["started_at"] = iso(status.started_at)
     document |= {key: list(document[key]) for key in ("reasons", "schemas", "partitions")}
-    for part in [*document["partitions"], *document["schemas"]]:
+    pauses = [each["paused"] for each in (document, *document["partitions"]) if each["paused"] is not None]
+    for part in [*document["partitions"], *document["schemas"], *pauses]:
         part["since"] = iso(part["since"])
     return document
 

@@ -137,8 +137,7 @@ class Run:
             left = None if left is None else left - handed
             if left == 0:
                 break
-            if done < matched:  # not all was held: a queue shows the others again only when they are let go of
-                self._shelf.renew()
+            self._shelf.renew()  # a queue shows what stands behind letters that stay only when these are let go of
             bounds = Bounds(left, self._bounds.letters, self._bounds.bytes)
             seen = look_at(self._shelf, self._action, self._rules, bounds, self._tried)
             gone += max(0, matched - done - seen.look.matched)
