@@ -67,12 +67,15 @@ def change_log():
 def test_an_events_letter_is_read_back_as_the_event_by_datahub_actions(make, tmp_path):
     event_type, event = make()
     envelope = {"event_type": event_type, "event": json.loads(event.as_json()), "meta": {"kafka": {}}}
-    sink = FileSink(tmp_path, "Tag Sync.v2")
+    sink = FileSink(tmp_path, "Tag Sync.v2", rotate=1)
     sink.check()
     sink.write([undecodable_letter(6), event_letter(7, event=envelope), event_letter(8, event=envelope)])
+    sink.write([event_letter(9, event=envelope)])
     directory = tmp_path / normalize_directory_name("Tag Sync.v2")
-    lines = (directory / "failed_events.log").read_text(encoding="utf-8").split("\n")[:-1]
-    for offset, line in zip((7, 8), lines, strict=True):
+    files = [path for path in sorted(directory.iterdir()) if path.name.startswith("failed_events")]
+    assert len(files) == 2
+    lines = [line for path in files for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
+    for offset, line in zip((7, 8, 9), lines, strict=True):
         read = EventEnvelope.from_json(line)
         assert read.event_type == event_type
         assert type(read.event) is type(event)

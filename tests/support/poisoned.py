@@ -1,16 +1,31 @@
 """10,000 events of DataHub's classes of which 37 are poison, of every kind; and the handler that fails on them.
 
 What is poison, and how, is by the seed. A handler reads `plan.json` beside it: the places at which it raises, and those
-that it names; what it was given it writes into `calls.jsonl`, a line for each call that ends well and each event of it.
+that it names; what it was given it writes into `calls.jsonl`, a line for each call that ends well and each event of it,
+and each call as it begins into `tries.jsonl`.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import random
 import textwrap
+import warnings
 from collections import defaultdict
 from typing import Any, Final, Literal, NamedTuple
+
+import fastavro
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # theirs, at import
+    from datahub_actions.event.event_envelope import EventEnvelope
+    from datahub_actions.event.event_registry import METADATA_CHANGE_LOG_EVENT_V1_TYPE
+    from datahub_actions.plugin.source.kafka.kafka_event_source import (
+        KafkaEventSource,
+        build_kafka_meta,
+        build_metadata_change_log_event,
+    )
 
 from datahub_poller.demo.samples import confluent_frame
 from support.brokers import Sent
@@ -22,6 +37,7 @@ EVENTS: Final = 10_000
 KEYS: Final = 300
 PARTITIONS: Final = {"pe": 5, "mcl": 3}
 SCHEMAS: Final = {"PlatformEvent": 14, "MetadataChangeLog": 12}
+_PARSED: Final = {name: fastavro.parse_schema(json.loads(schema_text(name))) for name in SCHEMAS}
 NOW: Final = 1_770_000_000_000
 LARGE: Final = 300_000
 """Bytes of an event that no message of a queue takes, letter and all, and a topic does."""
@@ -31,7 +47,7 @@ WAYS: Final[dict[Way, int]] = {"raises": 17, "named": 12, "undecodable": 7, "lar
 POISON: Final = sum(WAYS.values())
 
 HANDLER: Final = textwrap.dedent('''
-    import json, os, pathlib
+    import json, os, pathlib, time
 
     HERE = pathlib.Path(__file__).parent
 
@@ -44,6 +60,9 @@ HANDLER: Final = textwrap.dedent('''
         for each in event["events"]:
             kafka = each["meta"]["kafka"]
             places.append([kafka["topic"], kafka["partition"], kafka["offset"]])
+        about = {"batch": event["batch_id"], "at": time.time(), "places": places}
+        with (HERE / "tries.jsonl").open("a") as file:
+            file.write(json.dumps(about) + "\\n")
         bad = [place for place in places if place in plan["raises"]]
         if bad:
             raise Unknown(f"nobody knows {bad}")
@@ -76,6 +95,14 @@ class Delivered(NamedTuple):
     key: str | None
     redrive: dict[str, Any] | None
     event: Any
+
+
+class Try(NamedTuple):
+    """A call with a record: when it began (epoch seconds), and how many events of the record's partition it held."""
+
+    batch: str
+    at: float
+    events: int
 
 
 class Poisoned:
@@ -137,6 +164,52 @@ class Poisoned:
         lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
         path.unlink(missing_ok=True)
         return [Delivered(Place(*line["place"]), line["key"], line["redrive"], line["event"]) for line in lines]
+
+
+    def tries(self) -> dict[Place, list[Try]]:
+        """Every call up to now in which there was one that is poison, and so failed, by the places of those."""
+        found: dict[Place, list[Try]] = defaultdict(list)
+        for line in (self.stage.directory / "tries.jsonl").read_text().splitlines():
+            told = json.loads(line)
+            places = [Place(*each) for each in told["places"]]
+            for place in places:
+                if place in self.poison:
+                    events = sum(each.tp == place.tp for each in places)
+                    found[place].append(Try(told["batch"], told["at"], events))
+        return found
+
+
+def as_datahub_reads(sent: Sent) -> tuple[str, Any]:
+    """The type and the event that DataHub Actions' own source makes of a record."""
+    schema = "PlatformEvent" if sent.value[4] == SCHEMAS["PlatformEvent"] else "MetadataChangeLog"
+    source = io.BytesIO(sent.value[5:])
+    value = fastavro.schemaless_reader(source, _PARSED[schema], None, return_record_name=True)
+    message = _Message(value)
+    if schema == "PlatformEvent":
+        (made,) = KafkaEventSource.handle_pe(message)
+    else:
+        change = build_metadata_change_log_event(message)
+        made = EventEnvelope(METADATA_CHANGE_LOG_EVENT_V1_TYPE, change, build_kafka_meta(message))
+    return made.event_type, json.loads(made.as_json())["event"]
+
+
+class _Message:
+    """As Confluent's consumer hands a record out; where it stood is of no interest."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def value(self) -> Any:
+        return self._value
+
+    def topic(self) -> str:
+        return "any"
+
+    def partition(self) -> int:
+        return 0
+
+    def offset(self) -> int:
+        return 0
 
 
 def in_order_by_key(delivered: list[Delivered]) -> None:

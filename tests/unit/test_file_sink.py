@@ -204,13 +204,13 @@ def test_what_another_process_added_without_the_lock_is_never_cut(tmp_path):
     path = tmp_path / "log"
     path.write_bytes(b"one\n")
     with file_log.opened(path) as log:
-        log.append(b"ours\n")
+        log.append([b"ours\n"])
         with path.open("ab") as other:
             other.write(b"theirs\n")
         log.restore(OSError)
     assert path.read_bytes() == b"one\nours\ntheirs\n"
     with file_log.opened(path) as log:
-        log.append(b"more\n")
+        log.append([b"more\n"])
         log.restore(OSError)
     assert path.read_bytes() == b"one\nours\ntheirs\n"
 

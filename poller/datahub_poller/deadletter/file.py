@@ -58,7 +58,7 @@ class FileSink:
             for path in (self.directory / FAILED_EVENTS, self.directory / UNDECODABLE):
                 _check_log(path)
             with opened(probe) as file:
-                file.append(b"probe\n")
+                file.append([b"probe\n"])
             probe.unlink()
             sync_directory(self.directory)
         except OSError as error:
@@ -71,15 +71,15 @@ class FileSink:
 
     def write(self, letters: Sequence[Letter]) -> None:
         """Append all letters and wait for the disk, or nothing of them."""
-        failed = b"".join(to_line(letter) for letter in letters if letter.envelope is not None)
-        undecodable = b"".join(to_line(letter) for letter in letters if letter.envelope is None)
-        lines = {FAILED_EVENTS: failed, UNDECODABLE: undecodable}
+        lines: dict[str, list[bytes]] = {FAILED_EVENTS: [], UNDECODABLE: []}
+        for letter in letters:
+            lines[UNDECODABLE if letter.envelope is None else FAILED_EVENTS].append(to_line(letter))
         path = self.directory
         try:
             with ExitStack() as stack:
                 for name in [name for name in lines if lines[name]]:
                     path = self.directory / name
-                    file = self._open(stack, path, len(lines[name]))
+                    file = self._open(stack, path, sum(map(len, lines[name])))
                     stack.push(file.restore)
                     file.append(lines[name])
         except OSError as error:

@@ -9,7 +9,7 @@ import errno
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -32,19 +32,23 @@ class Log:
         """In bytes, as it is now."""
         return os.fstat(self.fd).st_size
 
-    def append(self, lines: bytes) -> None:
+    def append(self, lines: Iterable[bytes]) -> None:
         """Returns when the disk has the lines. A torn line that a crash has left is ended first."""
         self._before = self.size
         if self._before and os.pread(self.fd, 1, self._before - 1) != b"\n":
-            lines = b"\n" + lines
-        rest = memoryview(lines)
+            self._write(b"\n")
+        for line in lines:
+            self._write(line)
+        os.fsync(self.fd)
+        if os.fstat(self.fd).st_nlink == 0:
+            raise FileNotFoundError(errno.ENOENT, "removed while it was written", str(self._path))
+
+    def _write(self, line: bytes) -> None:
+        rest = memoryview(line)
         while rest:
             done = os.write(self.fd, rest)
             self._written += done
             rest = rest[done:]
-        os.fsync(self.fd)
-        if os.fstat(self.fd).st_nlink == 0:
-            raise FileNotFoundError(errno.ENOENT, "removed while it was written", str(self._path))
 
     def restore(self, error: object, *_: object) -> None:
         """As an ExitStack's callback: after an error, cut what was appended, unless another has added more unlocked."""

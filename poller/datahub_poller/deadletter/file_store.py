@@ -68,7 +68,7 @@ class FileStore:
             with ExitStack() as stack:
                 file = stack.enter_context(opened(path))
                 stack.push(file.restore)
-                file.append(written(mark for _, mark in marks))
+                file.append([written(mark for _, mark in marks)])
         except OSError as error:
             place = place_of(error, path)
             raise Transient(f"what was done cannot be written down in {place}: {reason_of(error)}") from None

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import secrets
-import socket
 import sys
 import time
 from collections import Counter
@@ -27,6 +24,7 @@ from datahub_poller.commands.dead_letters.shared import (
     say_json,
     tell_oddities,
 )
+from datahub_poller.commands.person import user_at_host
 from datahub_poller.commands.shared import ACTION_FILE, FAILED, verbatim
 from datahub_poller.errors import Transient
 
@@ -81,7 +79,7 @@ def drop(path: Path, choice: Choice, everything: bool, yes: bool, why: str | Non
         seen = place.chosen(choice)
         victims = _victims(seen)
         if yes:
-            dropping = Dropping(place, f"{_user()}@{socket.gethostname()}", (why or "").strip(), as_json)
+            dropping = Dropping(place, user_at_host(), (why or "").strip(), as_json)
             code = dropping.drop(victims)
         else:
             _tell_plan(victims, as_json, place)
@@ -225,10 +223,3 @@ def _document(victim: Victim) -> dict[str, object]:
         "state": victim.state,
         "where": [stored.where for stored in victim.places],
     }
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # in a container, the user may have no name
-        return str(os.getuid())

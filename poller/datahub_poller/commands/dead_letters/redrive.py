@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
 import os
 import secrets
-import socket
 import sys
 import time
 from collections.abc import Callable
@@ -18,6 +16,7 @@ import click
 
 from datahub_poller.commands.dead_letters.choosing import choosing_waiting
 from datahub_poller.commands.dead_letters.shared import AS_JSON, opened, progress, tell_oddities
+from datahub_poller.commands.person import user_at_host
 from datahub_poller.commands.shared import ACTION_FILE, FAILED, NOT_STARTED, WRONG_USE, fail, verbatim
 from datahub_poller.errors import CannotStart, Fatal
 
@@ -125,7 +124,7 @@ Examples:
 @AS_JSON
 def redrive(path: Path, choice: Choice, yes: bool, who: str | None, **given: Any) -> None:
     """Hand the letters that are chosen out again, in their order: a dry run first, --yes does it."""
-    wanted = Wanted(who=who or f"{_user()}@{socket.gethostname()}", **given)
+    wanted = Wanted(who=who or user_at_host(), **given)
     _check_use(wanted)
     with opened(path) as place:
         code = _redrive(place, choice, wanted, yes)
@@ -257,10 +256,3 @@ def _target(
             return wiring.to_file(Path(wanted.name), wanted.append, place.action, manner, marking, around)
         case _:
             return wiring.to_topic(wanted.name, place.action, os.environ, manner, marking, around)
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # in a container, the user may have no name
-        return str(os.getuid())

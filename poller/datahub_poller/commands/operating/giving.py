@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
 import json
-import os
-import socket
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 import click
 
 from datahub_poller.commands.naming import CONFIG, PORT, Door, port_and_token
+from datahub_poller.commands.person import user_at_host
 from datahub_poller.commands.shared import FAILED, WRONG_USE, fail
 from datahub_poller.errors import PollerError
 from datahub_poller.processes import ports
@@ -120,15 +118,6 @@ _OPTIONS = (
     click.option("--who", metavar="NAME", help="Who says so [default: user@host]."),
     click.option("--json", "as_json", is_flag=True, help="Print JSON, one document for each process."),
 )
-
-
-def user_at_host() -> str:
-    """Who is at the keyboard."""
-    try:
-        user = getpass.getuser()
-    except (OSError, KeyError):  # in a container, the user may have no name
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"
 
 
 def _sent(door: Door, what: What, who: str, why: str) -> Told:
