@@ -131,7 +131,7 @@ def test_letters_are_taken_out_and_the_taking_killed_while_others_write_and_noth
     for writer in writers:
         writer.stdout.readline()
     gone = kills = 0
-    while any(writer.poll() is None for writer in writers):
+    while kills < 3 or any(writer.poll() is None for writer in writers):
         dropper = subprocess.Popen(
             [sys.executable, "-c", DROPPER, str(tmp_path)],
             stdout=subprocess.PIPE,
@@ -147,7 +147,6 @@ def test_letters_are_taken_out_and_the_taking_killed_while_others_write_and_noth
         acknowledged(writer)
         assert writer.wait(60) == 0
     assert gone > 0
-    assert kills > 2
     seen = [offset for offset in all_written(tmp_path / "shared") if offset % 4]
     for number in range(2):
         expected = [offset for offset in range(number * 10_000, number * 10_000 + 1000) if offset % 4]
