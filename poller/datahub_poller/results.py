@@ -113,6 +113,7 @@ class Results:
                 self._named(lane, piece, call, mine, response, now)
             case Failed(failure=failure, lineage=lineage):
                 fatal = self._ledger.settings.policy.is_fatal(lineage)
+                piece.failed(call.attempt(piece, failure), now - call.started)
                 self._failed(lane, piece, call, failure, now, fatal=fatal)
             case Away(reason=reason):
                 piece.waits += 1
@@ -126,9 +127,10 @@ class Results:
             return
         again = self._ledger.settings.policy.again([entry.offset for entry in piece.entries], mine)
         self._ledger.counters["events_delivered"] += len(piece.entries) - len(again)
-        lane.narrow(piece, again)
         message = f"named by the handler in batch {call.batch_id}"
         failure = Failure("handler", "BatchItemFailure", message, response=response)
+        piece.failed(call.attempt(piece, failure), now - call.started)  # with all the events that were in it
+        lane.narrow(piece, again)
         self._failed(lane, piece, call, failure, now, named=len(mine))
 
     def _failed(
@@ -141,7 +143,7 @@ class Results:
         named: int | None = None,
         fatal: bool = False,
     ) -> None:
-        piece.failed(call.attempt(piece, failure), now - call.started)
+        """It counts as an attempt already."""
         lane.last_failure = failure
         lane.trouble = str(failure)
         self._ledger.counters["events_failed"] += len(piece.entries)

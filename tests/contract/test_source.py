@@ -190,8 +190,9 @@ def tps(topic, *partitions):
     return [TopicPartition(topic, partition) for partition in partitions]
 
 
-def fill(bed, tp, count, label="v"):
-    return bed.produce_all(Sent(tp.topic, tp.partition, f"{label}{n}".encode()) for n in range(count))
+def fill(bed, tp, count, label="v", timestamp=0):
+    values = [f"{label}{n}".encode() for n in range(count)]
+    return bed.produce_all(Sent(tp.topic, tp.partition, value, timestamp=timestamp) for value in values)
 
 
 def joined(member, *partitions):
@@ -457,8 +458,9 @@ def test_a_commit_that_waits_is_transient_when_refused_and_can_be_tried_again(fa
 def test_latest_begins_with_the_groups_first_start_also_after_a_restart(stage, group):
     topic = stage.topic(2)
     zero, one = tps(topic, 0, 1)
-    fill(stage.bed, zero, 5, "before")
-    fill(stage.bed, one, 5, "before")
+    a_minute_ago = int(time.time() * 1000) - 60_000  # clocks are set back now and then
+    fill(stage.bed, zero, 5, "before", a_minute_ago)
+    fill(stage.bed, one, 5, "before", a_minute_ago)
     first = stage.member(group, topic)
     joined(first, zero, one)
     assert first.starts == {zero: Start(5, None), one: Start(5, None)}

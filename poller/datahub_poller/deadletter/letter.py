@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
 from typing import Any, NamedTuple
 
+from datahub_poller import __version__
 from datahub_poller.deadletter.plain_json import in_json
 from datahub_poller.model import Envelope, Failure, Record, SchemaKey
 
@@ -129,7 +128,7 @@ def _about(letter: Letter) -> dict[str, Any]:
             "value": _base64(record.value),
             "headers": [[name, _base64(value)] for name, value in record.headers],
         },
-        "poller": {"version": _version()},
+        "poller": {"version": __version__},
     }
 
 
@@ -145,14 +144,6 @@ def _trial(trial: Trial) -> dict[str, Any]:
 
 def _iso(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
-
-
-@cache
-def _version() -> str:
-    try:
-        return importlib.metadata.version("datahub-poller")
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"
 
 
 def _base64(value: bytes | None) -> str | None:
