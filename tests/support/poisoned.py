@@ -165,7 +165,6 @@ class Poisoned:
         path.unlink(missing_ok=True)
         return [Delivered(Place(*line["place"]), line["key"], line["redrive"], line["event"]) for line in lines]
 
-
     def tries(self) -> dict[Place, list[Try]]:
         """Every call up to now in which there was one that is poison, and so failed, by the places of those."""
         found: dict[Place, list[Try]] = defaultdict(list)

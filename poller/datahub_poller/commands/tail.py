@@ -188,8 +188,8 @@ def _print(reading: Tail, limit: int | None, as_json: bool, tell: Callable[[str]
     try:
         for batch in reading.batches():
             for seen in batch if limit is None else batch[: limit - shown]:
+                shown += 1  # before the line is out: whoever has seen it may end this at once
                 show(seen)
-                shown += 1
             sys.stdout.flush()
             if limit is not None and shown >= limit:
                 break

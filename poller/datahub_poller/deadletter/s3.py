@@ -18,7 +18,7 @@ from datahub_poller.deadletter.s3_bucket import Bucket
 from datahub_poller.deadletter.s3_keys import check_key, letter_key, letters_of
 from datahub_poller.errors import CannotStart, Transient
 
-OBJECT_LIMIT: Final = 4 * 2**20
+OBJECT_LIMIT: Final = 2**20
 """Bytes of an object's lines, at most; a line that is longer by itself is an object by itself.
 
 An object on its way is in memory several times: what is larger would not fit beside the buffer.
