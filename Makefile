@@ -3,6 +3,7 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
+CHECKOV := $(VENV)/checkov
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-virtualenv \
        --require-hashes --no-deps
 # The first of these that is Python 3.11 or later; `make PYTHON=...` names another.
@@ -37,7 +38,7 @@ run: $(VENV)/.runtime  ## run an action file: make run CONFIG=action.yaml
 	@test -n "$(CONFIG)" || { echo 'make run: which action file? make run CONFIG=action.yaml' >&2; exit 2; }
 	@$(BIN)/python -m datahub_poller run -c "$(CONFIG)"
 
-test: $(VENV)/.dev  ## all tests: the fast layers, then those with brokers, servers and processes
+test: $(VENV)/.dev $(CHECKOV)/.made  ## all tests: the fast layers, then those with brokers, servers and processes
 	$(PYTEST) $(PARALLEL) $(FAST)
 	$(PYTEST) $(PARALLEL) tests $(addprefix --ignore=,$(FAST))
 
@@ -87,10 +88,11 @@ kafka: $(VENV)/.dev  ## a real Apache Kafka to play with, until Ctrl-C (make kaf
 	@$(BIN)/python tests/kafka/play.py $(ARGS)
 
 lock: $(VENV)/.dev  ## pin the dependencies anew (make lock UPGRADE=--upgrade for newer versions)
-	$(COMPILE) $(UPGRADE) --group dev pyproject.toml -o requirements-dev.txt
-	$(COMPILE) -c requirements-dev.txt pyproject.toml -o requirements.txt
+	$(COMPILE) $(UPGRADE) --group dev --all-extras pyproject.toml -o requirements-dev.txt
+	$(COMPILE) -c requirements-dev.txt --all-extras pyproject.toml -o requirements.txt
+	echo 'checkov' | $(COMPILE) $(UPGRADE) - -o requirements-checkov.txt
 	echo 'hatchling' | $(COMPILE) -c requirements-dev.txt - -o infra/requirements-build.txt
-	@! grep -n '://' requirements.txt requirements-dev.txt infra/requirements-build.txt || { echo 'make lock: an address got into a pin file' >&2; exit 1; }
+	@! grep -n '://' requirements.txt requirements-dev.txt requirements-checkov.txt infra/requirements-build.txt || { echo 'make lock: an address got into a pin file' >&2; exit 1; }
 
 wheel: $(VENV)/.dev  ## build dist/datahub_poller-*.whl
 	$(BIN)/python -m build --wheel --no-isolation
@@ -122,6 +124,13 @@ $(VENV)/.runtime: $(VENV)/.made requirements.txt
 	@$(BIN)/python -c 'import pathlib as p, sysconfig as s; p.Path(s.get_path("purelib"), "datahub-poller-tree.pth").write_text("".join(f"{p.Path.cwd() / root}\n" for root in ("poller", "handler")))'
 	@printf '#!/bin/sh\nexec "$$(dirname "$$0")/python" -m datahub_poller "$$@"\n' > $(BIN)/datahub-poller
 	@chmod 755 $(BIN)/datahub-poller
+	@touch $@
+
+# checkov pins much of what the poller and its tests need in other versions: it has an environment of its own.
+$(CHECKOV)/.made: $(VENV)/.made requirements-checkov.txt
+	$(BIN)/python -m venv --clear $(CHECKOV)
+	$(CHECKOV)/bin/python -m pip install --quiet --disable-pip-version-check --require-virtualenv \
+	    --require-hashes --no-deps -r requirements-checkov.txt
 	@touch $@
 
 # After .runtime, so that two installations never write to .venv at a time.
