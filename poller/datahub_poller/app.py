@@ -38,8 +38,10 @@ from datahub_poller.obeying import Obeying
 from datahub_poller.observe.logs import log_event
 from datahub_poller.observe.scrub import Scrubber
 from datahub_poller.observe.status import Board
+from datahub_poller.observe.stuck import StuckWatch
 from datahub_poller.order_box import OrderBox
 from datahub_poller.policy import Breaker, Policy
+from datahub_poller.progress import Progress
 from datahub_poller.results import Results
 from datahub_poller.workers import Done, Mailbox, Workers
 from datahub_poller.works import Invoke, Work
@@ -164,7 +166,9 @@ class Bench:
         return self._mailbox.take(timeout)
 
 
-def poller(action: ActionFile, parts: Outside, consumer: KafkaSource, board: Board, orders: OrderBox) -> Poller:
+def poller(
+    action: ActionFile, parts: Outside, consumer: KafkaSource, board: Board, watch: StuckWatch, orders: OrderBox
+) -> Poller:
     """All of it wired, ready to run."""
     clock = time.monotonic
     bench = Bench(action.batch.concurrency)
@@ -194,11 +198,6 @@ def poller(action: ActionFile, parts: Outside, consumer: KafkaSource, board: Boa
         scrub=parts.scrubber.text,
     )
 
-    def publish(poller: Poller, now: float) -> None:
-        if schemas.read_slowly:
-            ledger.counters["schemas_read_by_fastavro"] = schemas.read_slowly
-        board.publish(report.snapshot(poller, action.name, intake.waiting(), now))
-
     return Poller(
         settings=_loop_settings(action, parts.topics),
         source=consumer,
@@ -208,11 +207,28 @@ def poller(action: ActionFile, parts: Outside, consumer: KafkaSource, board: Boa
         results=Results(ledger, chance=random.random),
         desk=bench,
         clock=clock,
-        publish=publish,
+        publish=_publisher(action, schemas, board, watch),
         beat=board.beat,
         obey=partial(orders.serve, Obeying(ledger, intake.waiting, schemas.ask_again, parts.scrubber.text).obey),
         logger=LOG,
     )
+
+
+def _publisher(
+    action: ActionFile, schemas: Schemas, board: Board, watch: StuckWatch
+) -> Callable[[Poller, float], None]:
+    progress = Progress(max(action.status.stuck_after, 2 * action.batch.window))
+
+    def publish(poller: Poller, now: float) -> None:
+        counters = poller.ledger.counters
+        if schemas.read_slowly:
+            counters["schemas_read_by_fastavro"] = schemas.read_slowly
+        counters["schema_fetches"] = schemas.fetches
+        status = report.snapshot(poller, action.name, schemas.waiting(), progress, now)
+        board.publish(status)
+        watch.look(status, now)
+
+    return publish
 
 
 def _breaker(action: ActionFile) -> Breaker:

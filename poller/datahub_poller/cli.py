@@ -14,6 +14,7 @@ from datahub_poller import __version__
 from datahub_poller.commands.check import check
 from datahub_poller.commands.dead_letters import dead_letters
 from datahub_poller.commands.demo import demo
+from datahub_poller.commands.explain import explain
 from datahub_poller.commands.init import init
 from datahub_poller.commands.operating import ORDERS
 from datahub_poller.commands.run import run
@@ -31,6 +32,7 @@ Examples:
   datahub-poller check -c action.yaml  try everything that `run` needs
   datahub-poller run -c action.yaml    consume until stopped
   datahub-poller status                what a running poller does and waits for
+  datahub-poller explain               why a partition does not move
   datahub-poller pause --why upgrade   hand out nothing new for a while
   datahub-poller tail -c action.yaml   look at the events, outside of the group
   datahub-poller dead-letters list -c action.yaml  what was given up, and why
@@ -44,7 +46,7 @@ def cli() -> None:
     """Hand DataHub's change events to a function of yours: in batches, at least once, in order."""
 
 
-for command in (run, check, status, tail, dead_letters, *ORDERS, demo, init):
+for command in (run, check, status, explain, tail, dead_letters, *ORDERS, demo, init):
     cli.add_command(command)
 
 

@@ -92,4 +92,6 @@ class Commits:
         for tp, offset in offsets.items():
             lane = self._ledger.lanes.get(tp)
             if lane is not None and lane.lease is leases.get(tp):
+                before = lane.start if lane.committed is None else lane.committed
+                self._ledger.counters["offsets_committed"] += max(0, offset - before)
                 lane.committed = offset

@@ -82,6 +82,7 @@ class Dispatch:
     def _again(self, lane: Lane, now: float, probe: bool = False) -> Invoke:
         assert lane.part is not None
         assert lane.part.piece is not None
+        self._ledger.counters["retries"] += 1
         self._ledger.counters["events_retried"] += len(lane.part.piece.entries)
         return self._launch([lane], (Share(lane.lease, lane.part.piece),), now, again=True, probe=probe)
 

@@ -33,6 +33,7 @@ class Lane:
 
     def __init__(self, lease: Lease, start: int, committed: int | None, now: float) -> None:
         self.lease = lease
+        self.start = start
         self.settled = start
         self.committed = committed
         self.received = start

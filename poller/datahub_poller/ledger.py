@@ -17,6 +17,7 @@ from datahub_poller.lanes import Lane
 from datahub_poller.model import Event, Failure, Record, Skipped, TopicPartition, Undecodable, Verdict
 from datahub_poller.parts import Lease, Paused
 from datahub_poller.policy import Breaker, Policy
+from datahub_poller.tally import Tally
 from datahub_poller.works import Flight, Halt, Invoke, Level, Note, Work
 
 
@@ -52,6 +53,7 @@ class Ledger:
         self.all_paused: Paused | None = None
         self.notes: list[Note] = []
         self.counters: Counter[str] = Counter()
+        self.tally = Tally()
         self.rate_due = 0.0
         self._appetite = Appetite(settings.buffer, settings.overhead, settings.limits, settings.concurrency)
 
@@ -84,7 +86,7 @@ class Ledger:
 
     def take_in(self, records: Sequence[Record], read: Callable[[Record, float], Verdict], now: float) -> None:
         """Records came. Those without a lane are dropped: their owner reads them."""
-        lanes, largest, kept, decoded = self.lanes, 0, 0, False
+        lanes, largest, kept, filtered, decoded = self.lanes, 0, 0, 0, False
         lane: Lane | None = None
         tp: TopicPartition | None = None
         for record in records:
@@ -95,14 +97,20 @@ class Ledger:
                 continue
             verdict = read(record, now)
             entry = lane.offer(record, verdict, now)
-            kept += entry is not None
-            size = record.size if entry is None else entry.size
+            if entry is None:
+                size = record.size
+                filtered += isinstance(verdict, Skipped) and verdict.reason == "filtered"
+            else:
+                size = entry.size
+                kept += 1
             if size > largest:  # noqa: PLR1730 - `max` takes three times as long, for every record
                 largest = size
             decoded = decoded or _is_decoded(verdict)
         if decoded:
             self.breaker.decoded()
         if records:
+            self.counters["records_polled"] += len(records)
+            self.counters["events_filtered"] += filtered
             self._appetite.took(len(records), kept, largest)
 
     def reread(self) -> None:
@@ -119,6 +127,7 @@ class Ledger:
 
     def _read_again(self, record: Record) -> Verdict:
         verdict = self.read(record)
+        self.counters["events_filtered"] += isinstance(verdict, Skipped) and verdict.reason == "filtered"
         if _is_decoded(verdict):
             self.breaker.decoded()
         return verdict

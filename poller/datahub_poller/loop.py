@@ -108,6 +108,7 @@ class Poller:
         self.started = clock()
         self.source_trouble: str | None = None
         self.rebalances = 0
+        self.decode_seconds = 0.0
         self.stopping = False
         self._stop = threading.Event()
         self._deadline: float | None = None
@@ -140,6 +141,7 @@ class Poller:
         records = self.source.poll(room, self._patience(now))
         now = self.clock()
         self.ledger.take_in(records, self.intake.read, now)
+        self.decode_seconds += self.clock() - now
         busy = bool(self.ledger.flights) or self.intake.fetching()
         self._collect(BUSY_WAIT if busy and (room == 1 or not records) else 0.0)
         now = self.clock()

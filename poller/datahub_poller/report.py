@@ -13,6 +13,7 @@ from datahub_poller.lanes import Lane
 from datahub_poller.ledger import Ledger
 from datahub_poller.loop import Poller
 from datahub_poller.model import Awaiting, Event, SchemaKey, TopicPartition, Waiting
+from datahub_poller.observe.figures import Figures
 from datahub_poller.observe.status import (
     BreakerStatus,
     BufferStatus,
@@ -24,6 +25,7 @@ from datahub_poller.observe.status import (
     SchemaWait,
 )
 from datahub_poller.parts import Paused
+from datahub_poller.progress import Progress
 from datahub_poller.works import Flight, Invoke, WriteLetters
 
 SLOW_WRITE_SECONDS = 10.0
@@ -37,13 +39,21 @@ class What(NamedTuple):
     reason: str = ""
 
 
-def snapshot(poller: Poller, action: str, schemas: Mapping[SchemaKey, Waiting], now: float) -> PollerStatus:
-    """The whole poller at `now`."""
+def snapshot(
+    poller: Poller, action: str, schemas: Mapping[SchemaKey, Waiting], progress: Progress, now: float
+) -> PollerStatus:
+    """The whole poller at `now`. `progress` is told of it."""
     ledger = poller.ledger
     positions = poller.source.positions(list(ledger.lanes))
     ends = poller.source.ends(list(ledger.lanes))
+    busy = {
+        tp
+        for tp, lane in ledger.lanes.items()
+        if lane.paused is None and (not lane.idle or (ends.get(tp) or 0) > lane.settled)
+    }
+    progress.look(ledger.lanes.values(), busy, now)
     partitions = tuple(
-        _partition(ledger, lane, schemas, positions.get(tp), ends.get(tp), now)
+        _partition(ledger, lane, schemas, progress, positions.get(tp), ends.get(tp), now)
         for tp, lane in sorted(ledger.lanes.items())
     )
     reasons = tuple(_reasons(poller, partitions, now))
@@ -62,6 +72,12 @@ def snapshot(poller: Poller, action: str, schemas: Mapping[SchemaKey, Waiting], 
         buffer=BufferStatus(ledger.held_bytes(), ledger.settings.buffer),
         schemas=tuple(SchemaWait(str(key), each.since, each.tries, each.reason) for key, each in schemas.items()),
         partitions=partitions,
+        figures=Figures(
+            handler_seconds=ledger.tally.handler_seconds.distribution(),
+            batch_size=ledger.tally.batch_size.distribution(),
+            letters=ledger.tally.letters(),
+            decode_seconds=poller.decode_seconds,
+        ),
     )
 
 
@@ -101,15 +117,27 @@ def _reasons(poller: Poller, partitions: tuple[PartitionStatus, ...], now: float
     reasons += [
         f"{each.topic}-{each.partition} {each.state.replace('_', ' ')}: {each.reason}"
         for each in partitions
-        if each.state in ("waiting_schema", "waiting_sink", "blocked") or (each.state == "backing_off" and each.reason)
+        if _waits(each)
+    ]
+    reasons += [
+        f"{each.topic}-{each.partition} has not moved for {now - (each.moved or now):.0f} s: {each.state}"
+        for each in partitions
+        if each.stuck and not _waits(each)
     ]
     return reasons
+
+
+def _waits(partition: PartitionStatus) -> bool:
+    if partition.state == "backing_off":
+        return bool(partition.reason)
+    return partition.state in ("waiting_schema", "waiting_sink", "blocked")
 
 
 def _partition(
     ledger: Ledger,
     lane: Lane,
     schemas: Mapping[SchemaKey, Waiting],
+    progress: Progress,
     position: int | None,
     end: int | None,
     now: float,
@@ -120,6 +148,9 @@ def _partition(
     if part is not None and what.state in ("backing_off", "waiting_sink", "ready"):
         due = part.piece.due if part.piece is not None else part.letters_due
     flight = ledger.flights.get(lane.flight) if lane.flight is not None else None
+    moved = progress.moved_at(lane.tp)
+    oldest = lane.head() if part is None else part.entries[0]
+    runs = what == What("in_flight")  # a call within its time is no trouble, however long it may take
     return PartitionStatus(
         topic=lane.tp.topic,
         partition=lane.tp.partition,
@@ -138,6 +169,9 @@ def _partition(
         bytes=lane.bytes,
         in_flight=_in_flight(flight, lane.tp),
         paused=_paused(lane.paused),
+        oldest=None if oldest is None or oldest.record.timestamp < 0 else oldest.record.timestamp / 1000,
+        moved=moved,
+        stuck=now - moved >= progress.patience and not runs,
     )
 
 

@@ -48,6 +48,7 @@ class Results:
         flight = self._ledger.land(flight_id)
         match flight.work:
             case Invoke() as work:
+                self._ledger.tally.called(sum(len(share.piece.entries) for share in work.shares), now - flight.started)
                 self._invoked(work, flight, outcome, now)
             case WriteLetters() as work:
                 self._wrote(work, outcome, now)
@@ -206,6 +207,7 @@ class Results:
     def _entered(self, lane: Lane, part: Part, work: WriteLetters, outcome: Outcome, now: float) -> None:
         if isinstance(outcome, Delivered):
             self._ledger.counters["dead_letters"] += len(work.doomed)
+            self._ledger.tally.lettered(doomed.failure for doomed in work.doomed)
             self._ledger.note(
                 "warning",
                 "dead letters written",

@@ -22,14 +22,19 @@ from datahub_poller import __version__, app
 from datahub_poller.config import ActionFile, secrets_of
 from datahub_poller.errors import CannotStart, Fatal
 from datahub_poller.loop import Poller
+from datahub_poller.observe.emitting import Emitter
 from datahub_poller.observe.logs import log_event
 from datahub_poller.observe.server import StatusServer
-from datahub_poller.observe.status import Board, PollerStatus
+from datahub_poller.observe.stacks import stacks
+from datahub_poller.observe.status import LIVE_SECONDS, Board, PollerStatus
+from datahub_poller.observe.stuck import StuckWatch
 from datahub_poller.order_box import OrderBox
 
 STOPPED, FAILED, NOT_STARTED = 0, 1, 3
 WATCH_SECONDS = 0.1
 GRACE = 1.0
+HANGING_LOOKS = 20
+"""So many looks in a row must find the loop silent: a process that was suspended finds it so once."""
 COLLECT_AFTER = 50_000
 """How many objects are made and kept before Python looks for cycles. Events hold none, and some thousands of them are
 always here: with Python's 700, looking through them again and again takes a quarter of the time."""
@@ -60,9 +65,11 @@ class Service:
         self._status_port = status_port
         self._board = Board()
         self._orders = OrderBox()
+        self._stuck = StuckWatch(LOG, stacks)
         self._poller: Poller | None = None
         self._code = FAILED
         self._signals = 0
+        self._hanging = 0
         self._deadline: float | None = None
         self._refusal: CannotStart | None = None
         self._ended = threading.Event()
@@ -79,8 +86,12 @@ class Service:
         parts.sink.check()
         self._open_status(secrets_of(self._action, self._environ))
         threading.Thread(target=self._body, args=(parts,), name="poll", daemon=True).start()
+        emitter = Emitter(self._board, self._action.metrics.interval, sys.stdout)
+        if self._action.metrics.emf:
+            emitter.start()
         while not self._ended.wait(WATCH_SECONDS):
             self._watch(time.monotonic())
+        emitter.close()
         # A thread of the user's own that is no daemon would keep the process for ever.
         left = 0.0 if self._deadline is None else self._deadline - time.monotonic()
         self._end_in(max(GRACE, left), self._code)
@@ -89,7 +100,13 @@ class Service:
         return self._code
 
     def _watch(self, now: float) -> None:
-        """End the process when the poll thread, told to stop or stopping by itself, is not done by the deadline."""
+        """Tell when the loop hangs; end the process when the poll thread, told to stop or stopping, is late."""
+        hangs = self._poller is not None and not self._board.alive(now)
+        self._hanging = self._hanging + 1 if hangs else 0
+        if self._hanging == HANGING_LOOKS:
+            # On a thread of its own: this one must not wait for a log that nobody reads.
+            silent = self._board.silent_for(now) or LIVE_SECONDS
+            threading.Thread(target=self._stuck.silent, args=(silent,), name="stacks", daemon=True).start()
         if self._deadline is None and self._poller is not None and self._poller.stopping:
             self._deadline = now + self._action.shutdown.deadline
         if self._deadline is not None and now > self._deadline + GRACE:
@@ -100,9 +117,18 @@ class Service:
         self._board.beat(time.monotonic())
         self._board.publish(PollerStatus(self._action.name, __version__, "starting", started_at=time.monotonic()))
         if self._status_port is not None:
-            bring, token = self._orders.bring, self._action.status.token
-            port = StatusServer(self._board, self._status_port, scrub=secrets, orders=bring, token=token).start()
-            log_event(LOG, logging.INFO, "status is served", url=f"http://127.0.0.1:{port}/status")
+            server = StatusServer(
+                self._board,
+                self._status_port,
+                scrub=secrets,
+                orders=self._orders.bring,
+                token=self._action.status.token,
+                host=self._action.status.host,
+                series=self._action.metrics.partitions,
+            )
+            log_event(
+                LOG, logging.INFO, "status is served", url=f"http://{self._action.status.host}:{server.start()}/status"
+            )
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         self._signals += 1
@@ -140,7 +166,7 @@ class Service:
         connection = self._action.source.config.connection
         for topic in sorted(consumer.reach.missing(parts.topics, connection.client_timeout_seconds)):
             consumer.wait_for(topic)
-        self._poller = app.poller(self._action, parts, consumer, self._board, self._orders)
+        self._poller = app.poller(self._action, parts, consumer, self._board, self._stuck, self._orders)
         if self._deadline is not None:
             return STOPPED
         letters = parts.sink.place

@@ -24,6 +24,7 @@ from datahub_poller.obeying import Obeying
 from datahub_poller.observe.status import PollerStatus
 from datahub_poller.orders import Order, What
 from datahub_poller.policy import Breaker, Policy
+from datahub_poller.progress import Progress
 from datahub_poller.report import snapshot
 from datahub_poller.results import Results
 from datahub_poller.source import Listener, Start
@@ -328,6 +329,7 @@ class Simulation:
         self.ledger = Ledger(self.settings, self.breaker, lambda record: self.intake.read(record, self.clock.now))
         dispatch = Dispatch(self.ledger, lambda: f"b{next(self.ids)}")
         dispatch._last_flight = self.flights  # flights are told apart over restarts in the trace
+        self.progress = Progress(300.0)
         self.poller = Poller(
             settings=LoopSettings(self.topics, **self.loop),
             source=self.source,
@@ -350,7 +352,7 @@ class Simulation:
             self.answers.append(self.obeying.obey(self.orders.popleft(), now))
 
     def _publish(self, poller: Poller, now: float) -> None:
-        self.statuses.append(snapshot(poller, "sim", self.intake.waiting(), now))
+        self.statuses.append(snapshot(poller, "sim", self.intake.waiting(), self.progress, now))
 
     def between_polls(self) -> None:
         self.most_held = max(self.most_held, self.ledger.held_bytes())

@@ -44,7 +44,7 @@ def test_every_key_is_in_the_table_and_says_what_it_is_for() -> None:
 def test_the_table_has_one_line_for_a_key_and_four_cells() -> None:
     for line in markdown().splitlines():
         assert line.replace("\\|", "").count("|") == 5, line
-    assert len(ActionFile.model_fields) == 14
+    assert len(ActionFile.model_fields) == 15
 
 
 def test_a_text_without_markers_has_no_block() -> None:

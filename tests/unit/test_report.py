@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from datahub_poller.batching import Limits
+from datahub_poller.lanes import Lane
 from datahub_poller.model import SchemaKey, TopicPartition
+from datahub_poller.orders import Pause, Scope
+from datahub_poller.parts import Lease
 from datahub_poller.policy import Breaker, Policy
+from datahub_poller.progress import Progress
 from datahub_poller.works import Away, Delivered
 from support.simulation import FAILED, Answer, Simulation, away
 
@@ -157,3 +161,77 @@ def test_commits_that_fail_make_it_red():
     sim.broker.refusals.extend(["not authorized"] * 10)
     (status,) = after(sim, 5)
     assert status.reasons == ("commits fail: not authorized",)
+
+
+def test_a_partition_that_has_something_to_do_and_does_not_move_is_stuck():
+    sim = Simulation({"mcl": 2}, limits=Limits(window=0.0))
+    sim.progress = Progress(60.0)
+    sim.desk.handler = away
+    sim.after(10, lambda: sim.write(A, "good", "good"))
+    early, late = after(sim, 65, 75)
+    assert [each.stuck for each in early.partitions] == [False, False], "it had nothing to do for the first ten seconds"
+    assert [each.stuck for each in late.partitions] == [True, False]
+    assert late.partitions[0].oldest == 1010.0
+    assert 64 <= 1075.0 - late.partitions[0].moved <= 66
+
+
+def test_what_moves_on_is_not_stuck():
+    sim = Simulation({"mcl": 1}, limits=Limits(window=0.0))
+    sim.progress = Progress(60.0)
+    sim.desk.handler = lambda records: away(records) if sim.clock.now < 1090 else Answer(0.1, Delivered())
+    sim.write(A, "good")
+    late, then = after(sim, 80, 120)
+    assert (only(late).stuck, only(then).stuck) == (True, False)
+
+
+def test_a_call_within_its_time_a_pause_and_lag_that_does_not_come_in():
+    sim = Simulation({"mcl": 1}, limits=Limits(window=0.0), timeout=100.0)
+    sim.progress = Progress(60.0)
+    sim.desk.handler = lambda records: Answer(1000.0, Delivered())
+    sim.write(A, "good")
+    within, past = after(sim, 90, 105)
+    assert (only(within).stuck, only(past).stuck) == (False, True)
+
+    sim = Simulation({"mcl": 1}, limits=Limits(window=0.0))
+    sim.progress = Progress(60.0)
+    sim.order(1, Pause(Scope()))
+    sim.after(2, lambda: sim.write(A, "good"))
+    (paused,) = after(sim, 90)
+    assert (only(paused).state, only(paused).stuck) == ("paused", False)
+
+
+def test_what_moved_before_it_went_away_and_came_back_begins_anew():
+    lane = Lane(Lease(A), 0, None, 0.0)
+    progress = Progress(60.0)
+    progress.look([lane], [A], 0.0)
+    progress.look([lane], [A], 50.0)
+    assert progress.moved_at(A) == 0.0
+    progress.look([Lane(Lease(A), 0, None, 50.0)], [A], 70.0)
+    assert progress.moved_at(A) == 70.0
+
+
+def test_a_partition_that_is_stuck_for_no_other_reason_turns_it_red():
+    sim = Simulation({"mcl": 1}, limits=Limits(window=0.0), policy=Policy(backoff=500.0, max_backoff=500.0))
+    sim.progress = Progress(60.0)
+    sim.desk.handler = lambda records: Answer(200.0, Delivered())
+    sim.write(A, "good")
+    (status,) = after(sim, 80)
+    assert status.reasons == ("handler past its timeout for 20 s", "mcl-0 has not moved for 80 s: in_flight")
+
+
+def test_what_is_counted():
+    sim = Simulation({"mcl": 1}, limits=Limits(size=3, window=0.0), policy=Policy(attempts=2, backoff=1.0))
+    sim.write(A, "good", "drop", "good", "poison", None, "junk", "drop", "good")
+    sim.run()
+    counters = sim.statuses[-1].counters
+    assert counters["records_polled"] == 7
+    assert counters["events_filtered"] == 2
+    assert counters["offsets_committed"] == 8, "offsets, control records included"
+    assert counters["retries"] == 3, "both events of the batch again, then each half by itself"
+    figures = sim.statuses[-1].figures
+    assert figures.batch_size.total == figures.handler_seconds.total == counters["invocations"]
+    assert figures.batch_size.sum == counters["events_invoked"]
+    assert {(each.stage, each.kind, each.letters) for each in figures.letters} == {
+        ("handler", "ValueError", 1),
+        ("decode", "bad_magic", 1),
+    }

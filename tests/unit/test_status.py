@@ -161,7 +161,7 @@ def test_text_that_is_no_utf8_is_still_served():
         assert json.loads(ask(port, "/status")[2])["reasons"] == ["bad \\ud800 \x1b[2J"]
 
 
-@pytest.mark.parametrize("path", ["/", "/metrics", "/livez/", "/status/../etc/passwd", "/status%00"])
+@pytest.mark.parametrize("path", ["/", "/metrics/", "/livez/", "/status/../etc/passwd", "/status%00"])
 def test_other_paths_are_not_found(path):
     with serving(published()) as port:
         assert ask(port, path)[0] == 404

@@ -15,9 +15,16 @@ from datahub_poller.config.dead_letter import DeadLetter
 from datahub_poller.config.quantities import Duration, OneOf, Rate, Size, Text, Whole
 from datahub_poller.config.section import Bytes, MaybeSeconds, Seconds, Section, checked
 from datahub_poller.config.source import Source
-from datahub_poller.config.values import directory_path, error_names, function_name, status_port
+from datahub_poller.config.values import (
+    directory_path,
+    error_names,
+    function_name,
+    listening_address,
+    status_port,
+)
 
 DEFAULT_PORT = 8470
+LOOPBACK = "127.0.0.1"
 DEFAULT_LETTERS = Path("/tmp/logs/datahub/actions")  # noqa: S108 - DataHub's own default; the rule for containers guards it
 
 
@@ -126,7 +133,7 @@ class Options(Section):
 
 
 class Status(Section):
-    """The status server on the loopback interface."""
+    """The HTTP port that a running poller answers on."""
 
     null_is_a_value: ClassVar[frozenset[str]] = frozenset({"port"})
 
@@ -136,10 +143,40 @@ class Status(Section):
         return {"port": None} if data is False else data
 
     port: Annotated[int | None, checked(status_port)] = Field(
-        default=DEFAULT_PORT, description="Port of `/livez` and `/status`; 0 takes any free one, `off` none."
+        default=DEFAULT_PORT,
+        description="Port of `/livez`, `/readyz`, `/status` and `/metrics`; 0 takes any free one, `off` none.",
+    )
+    host: Annotated[str, checked(listening_address)] = Field(
+        default=LOOPBACK,
+        description="Address it listens on. Beyond loopback whoever reaches it reads it; orders need `status.token`.",
+    )
+    stuck_after: Annotated[Seconds, checked(Duration(1, 86_400))] = Field(
+        default=300.0,
+        description="A partition that has something to do and has not moved for so long is reported as stuck.",
     )
     token: Annotated[str | None, checked(Text("text"))] = Field(
         default=None, description="What commands to the running poller must show; without it loopback is enough."
+    )
+
+
+class Metrics(Section):
+    """What is counted, and where it is shown. `/metrics` is always there where there is a status port."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_word(cls, data: Any) -> Any:
+        return {"emf": True} if data == "emf" else data
+
+    emf: bool = Field(
+        default=False,
+        description="Write the figures to standard output as lines in CloudWatch's embedded metric format. "
+        "`metrics: emf` says the same.",
+    )
+    interval: Annotated[Seconds, checked(Duration(1, 3600))] = Field(
+        default=60.0, description="How often such a line is written."
+    )
+    partitions: Annotated[int, checked(Whole(0, 100_000))] = Field(
+        default=1000, description="How many partitions have series of their own in `/metrics`; 0 leaves them out."
     )
 
 
@@ -181,6 +218,7 @@ class ActionFile(Section):
     shutdown: Shutdown = Field(default_factory=Shutdown)
     options: Options = Field(default_factory=Options)
     status: Status = Field(default_factory=Status)
+    metrics: Metrics = Field(default_factory=Metrics)
     logs: Logs = Field(default_factory=Logs)
     datahub: dict[str, Any] | None = Field(
         default=None, description="DataHub's connection to its own server: accepted, and not used."

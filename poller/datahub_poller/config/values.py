@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -228,6 +229,16 @@ def error_names(value: Any) -> list[str]:
     if wrong:
         raise Wrong("must be a list of dotted names", "A class as logs and letters show it: my_module.MyError.")
     return [name.strip().removeprefix("builtins.").removeprefix("datahub_handler.") for name in names]
+
+
+def listening_address(value: Any) -> str:
+    """An address to listen on."""
+    if value == "localhost":
+        return "127.0.0.1"
+    try:
+        return str(IPv4Address(value))
+    except (ValueError, TypeError):
+        raise Wrong("must be an IPv4 address of this machine, such as 127.0.0.1, or 0.0.0.0 for all of them") from None
 
 
 def status_port(value: Any) -> int | None:

@@ -96,6 +96,8 @@ class Schemas:
         self._negative_ttl = negative_ttl
         self.read_slowly = 0
         """How many schemas are beyond the generator of readers, and read by fastavro."""
+        self.fetches = 0
+        """How often a registry was asked."""
         self._readers: dict[SchemaKey, Reader] = {}
         self._missing: dict[SchemaKey, _Missing] = {}
         self._refused: dict[SchemaKey, tuple[float, Failure]] = {}
@@ -168,6 +170,7 @@ class Schemas:
     def _ask(self, key: SchemaKey, missing: _Missing) -> None:
         missing.asking = True
         missing.tries += 1
+        self.fetches += 1
         registry = self._registries[key.registry]
         self._submit(Fetch(key, control=False), lambda: Reader(registry.fetch(key)))
 
@@ -199,6 +202,7 @@ class Schemas:
         if good is None or name in self._controls:
             return
         self._controls.add(name)
+        self.fetches += 1
         registry = self._registries[name]
         self._submit(Fetch(good, control=True), lambda: Reader(registry.ask_again(good)))
 

@@ -1,6 +1,7 @@
-"""A loopback HTTP server that shows the board: `/livez` for supervisors, `/status` for people and tools.
+"""An HTTP server that shows the board: `/livez` and `/readyz` for supervisors, `/status` and `/metrics` for tools.
 
-It takes orders at `/orders`, of which `ordering` knows more. Knows the board, not the loop that writes it.
+It listens on loopback unless it is told otherwise, and takes orders at `/orders`, of which `ordering` knows more.
+Knows the board, not the loop that writes it.
 """
 
 from __future__ import annotations
@@ -15,20 +16,25 @@ from socketserver import TCPServer
 from typing import Any
 
 from datahub_poller.errors import CannotStart
+from datahub_poller.observe.catalogue import Moment
 from datahub_poller.observe.logs import Throttle
 from datahub_poller.observe.ordering import TELL_SECONDS, Bring, Orders
+from datahub_poller.observe.prometheus import CONTENT_TYPE, page
+from datahub_poller.observe.readiness import not_ready
 from datahub_poller.observe.scrub import Scrubber
 from datahub_poller.observe.status import LIVE_SECONDS, Board, as_document
 
 READ_SECONDS = 5.0
 CONNECTIONS = 16
+LOOPBACK = "127.0.0.1"
+THERE_ARE = "/livez, /readyz, /status and /metrics"
 
 Answer = Callable[[str], tuple[HTTPStatus, str, str]]
 """From a path to the status code, the content type and the text."""
 
 
 class StatusServer:
-    """Serves a board at `/livez` and `/status` on 127.0.0.1, from daemon threads, and takes orders if told how."""
+    """Serves a board from daemon threads, and takes orders if told how. `series` bounds partitions in `/metrics`."""
 
     def __init__(
         self,
@@ -40,8 +46,12 @@ class StatusServer:
         scrub: Iterable[str] = frozenset(),
         orders: Bring | None = None,
         token: str | None = None,
+        host: str = LOOPBACK,
+        series: int = 1000,
     ) -> None:
         self._board = board
+        self._host = host
+        self._series = series
         self._port = port
         self._clock = clock
         self._wall = wall
@@ -53,11 +63,11 @@ class StatusServer:
     def start(self) -> int:
         """Listen, and return the port (the one found, for port 0). Raises CannotStart."""
         try:
-            server = _Server(self._port, self._answer, self._orders)
+            server = _Server((self._host, self._port), self._answer, self._orders)
         except (OSError, OverflowError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             raise CannotStart(
-                f"status.port: cannot listen on 127.0.0.1:{self._port}: {reason}. Set another port in status.port, "
+                f"status.port: cannot listen on {self._host}:{self._port}: {reason}. Set another port in status.port, "
                 "or let one be chosen with --status-port 0"
             ) from error
         self._server = server
@@ -78,10 +88,14 @@ class StatusServer:
                 return self._livez()
             case "/status":
                 return HTTPStatus.OK, "application/json", json.dumps(self._document(), indent=1) + "\n"
+            case "/readyz":
+                return self._readyz()
+            case "/metrics":
+                return self._metrics()
             case "/orders":
                 return HTTPStatus.METHOD_NOT_ALLOWED, "text/plain", "orders are given with POST\n"
             case _:
-                return HTTPStatus.NOT_FOUND, "text/plain", "not found: there are /livez and /status\n"
+                return HTTPStatus.NOT_FOUND, "text/plain", f"not found: there are {THERE_ARE}\n"
 
     def _livez(self) -> tuple[HTTPStatus, str, str]:
         now = self._clock()
@@ -90,6 +104,21 @@ class StatusServer:
         silent = self._board.silent_for(now)
         said = "has not turned yet" if silent is None else f"last turned {silent:.1f} s ago (limit {self._limit:g} s)"
         return HTTPStatus.SERVICE_UNAVAILABLE, "text/plain", f"the loop {said}\n"
+
+    def _readyz(self) -> tuple[HTTPStatus, str, str]:
+        alive = self._livez()
+        if alive[0] != HTTPStatus.OK:
+            return alive
+        reason = not_ready(self._board.status)
+        if reason is None:
+            return HTTPStatus.OK, "text/plain", "ok\n"
+        return HTTPStatus.SERVICE_UNAVAILABLE, "text/plain", self._scrubber.text(reason) + "\n"
+
+    def _metrics(self) -> tuple[HTTPStatus, str, str]:
+        status = self._board.status
+        if status is None:
+            return HTTPStatus.SERVICE_UNAVAILABLE, "text/plain", "starting\n"
+        return HTTPStatus.OK, CONTENT_TYPE, page(Moment(status, self._clock(), self._wall()), self._series)
 
     def _document(self) -> dict[str, Any]:
         status = self._board.status
@@ -101,17 +130,18 @@ class StatusServer:
 
 
 class _Server(ThreadingHTTPServer):
-    """Loopback only; a bounded number of requests at a time, each with a time limit; silent."""
+    """A bounded number of requests at a time, each with a time limit; silent."""
 
     daemon_threads = True
     allow_reuse_port = False
     request_queue_size = 16
 
-    def __init__(self, port: int, answer: Answer, orders: Orders | None) -> None:
+    def __init__(self, address: tuple[str, int], answer: Answer, orders: Orders | None) -> None:
         self.answer = answer
+        self.reached_by_name = address[0] != LOOPBACK
         self.orders = orders
         self._room = threading.BoundedSemaphore(CONNECTIONS)
-        super().__init__(("127.0.0.1", port), _Handler)
+        super().__init__(address, _Handler)
 
     def server_bind(self) -> None:
         """Bind without HTTPServer's look-up of the host's name, which may hang where DNS does."""
@@ -141,7 +171,7 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Answers GET requests that name this machine as localhost, and orders."""
+    """Answers GET requests, on loopback those that name this machine as localhost, and orders."""
 
     server: _Server
     timeout = READ_SECONDS
@@ -164,18 +194,18 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(reply.code, "application/json", reply.body)
 
     def _names_this_machine(self) -> bool:
-        """Whether it does; where not, that is the answer."""
-        named = all(_is_loopback(host) for host in self.headers.get_all("Host", []))
+        """Whether it does, or may be called what it likes; where not, that is the answer."""
+        named = self.server.reached_by_name or all(_is_loopback(host) for host in self.headers.get_all("Host", []))
         if not named:
             self._send(HTTPStatus.FORBIDDEN, "text/plain", "forbidden: ask for 127.0.0.1 or localhost\n")
         return named
 
     def _send(self, code: HTTPStatus, kind: str, text: str) -> None:
-        body = text.encode()
+        body = text.encode("utf-8", "backslashreplace")
         self.send_response(code)
         if code == HTTPStatus.UNAUTHORIZED:
             self.send_header("WWW-Authenticate", "Bearer")
-        self.send_header("Content-Type", f"{kind}; charset=utf-8")
+        self.send_header("Content-Type", kind if "charset" in kind else f"{kind}; charset=utf-8")
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Cache-Control", "no-store")
         self.send_header("X-Content-Type-Options", "nosniff")

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from datahub_poller.observe.figures import Figures
+
 PartitionState = Literal[
     "idle",
     "ready",
@@ -43,7 +45,9 @@ class PausedStatus:
 class PartitionStatus:
     """One owned partition. Offsets are the next to read, `since` is monotonic, `next_try_in` seconds from now.
 
-    `lag` counts from what is settled to the log's end. None is "not known yet", or "does not apply".
+    `lag` counts from what is settled to the log's end. `oldest` is when the first record that is held was written, in
+    epoch seconds; `moved` is monotonic: when something was settled last, or there was nothing to do. `stuck`: that is
+    too long ago. None is "not known yet", or "does not apply".
     """
 
     topic: str
@@ -63,6 +67,9 @@ class PartitionStatus:
     bytes: int = 0
     in_flight: int = 0
     paused: PausedStatus | None = None
+    oldest: float | None = None
+    moved: float | None = None
+    stuck: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -112,6 +119,7 @@ class PollerStatus:
     buffer: BufferStatus = BufferStatus()
     schemas: tuple[SchemaWait, ...] = ()
     partitions: tuple[PartitionStatus, ...] = ()
+    figures: Figures = dataclasses.field(default_factory=Figures)
 
 
 def as_document(status: PollerStatus, now: float, wall: float) -> dict[str, Any]:
@@ -128,7 +136,20 @@ def as_document(status: PollerStatus, now: float, wall: float) -> dict[str, Any]
     pauses = [each["paused"] for each in (document, *document["partitions"]) if each["paused"] is not None]
     for part in [*document["partitions"], *document["schemas"], *pauses]:
         part["since"] = iso(part["since"])
+    for part in document["partitions"]:
+        part["moved"] = iso(part["moved"])
+        part["oldest"] = iso(None if part["oldest"] is None else now - (wall - part["oldest"]))
+    document["figures"] = _plain_figures(status.figures)
     return document
+
+
+def _plain_figures(figures: Figures) -> dict[str, Any]:
+    return {
+        "handler_seconds": figures.handler_seconds._asdict(),
+        "batch_size": figures.batch_size._asdict(),
+        "letters": [each._asdict() for each in figures.letters],
+        "decode_seconds": round(figures.decode_seconds, 3),
+    }
 
 
 class Board:

@@ -1,0 +1,49 @@
+"""What a scrape costs a poller that has 1,000 partitions, in processor time of its own process."""
+
+from __future__ import annotations
+
+import os
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from support.running import Running
+
+pytestmark = pytest.mark.timeout(180)
+PARTITIONS = 1000
+SCRAPES = 60
+INTERVAL = 15.0
+"""Seconds between two scrapes of a Prometheus that asks often."""
+MOST = 0.01
+
+
+def cpu_seconds(poller: Running) -> float:
+    """Of all its threads, user and system, as the kernel counts."""
+    fields = Path(f"/proc/{poller.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_a_scrape_takes_less_than_a_hundredth_of_the_time_between_two(on_kafka):
+    on_kafka.create(PARTITIONS, "pe")
+    poller = on_kafka.start()
+    poller.status_when(lambda status: len(status["partitions"]) == PARTITIONS, "not all are assigned", 60)
+    (line,) = poller.lines("status is served")
+    url = line["url"].replace("/status", "/metrics")
+
+    def spent(scrapes: int, seconds: float) -> float:
+        """Processor seconds while it is scraped so often within so many seconds."""
+        before, end = cpu_seconds(poller), time.monotonic() + seconds
+        for _ in range(scrapes):
+            with urllib.request.urlopen(url, timeout=20) as answer:
+                text = answer.read().decode()
+            assert text.count("datahub_poller_offset_lag{") == PARTITIONS
+        time.sleep(max(0.0, end - time.monotonic()))
+        return cpu_seconds(poller) - before
+
+    time.sleep(2.0)  # what comes after an assignment
+    at_rest = spent(0, 5.0)
+    a_scrape = max(0.0, spent(SCRAPES, 5.0) - at_rest) / SCRAPES
+    print(f"at rest {at_rest / 5.0:.1%} of a processor, a scrape {a_scrape * 1000:.1f} ms")
+    assert 0 < a_scrape < MOST * INTERVAL
