@@ -32,6 +32,8 @@ TESTS = (
     "tests/unit/test_commits.py",
     "tests/unit/test_topic_ids.py",
     "tests/unit/test_report.py",
+    "tests/unit/test_metrics.py",
+    "tests/unit/test_readiness.py",
     "tests/unit/test_reader.py",
     "tests/unit/test_intake.py",
     "tests/unit/test_appetite.py",

@@ -147,3 +147,18 @@ def test_an_answer_that_nobody_waits_for_changes_nothing(broker, ledger):
     ledger.open(A, 0, 0, 0.0)
     commits(broker, ledger).answered({A: 7}, None, 0.0)
     assert ledger.lanes[A].committed == 0
+
+
+def test_what_was_never_ours_to_read_is_not_counted_as_committed(broker, ledger):
+    ledger.open(A, 500, None, 0.0)
+    ledger.open(B, 500, 400, 0.0)
+    mine = commits(broker, ledger)
+    mine.step(0.0)
+    mine.answered(broker.sent[-1], None, 0.1)
+    assert ledger.counters["offsets_committed"] == 100, "the start of A counts nothing; B had been left at 400"
+    ledger.lanes[A].skip_to(507)
+    mine.step(1.0)
+    mine.answered(broker.sent[-1], None, 1.1)
+    assert ledger.counters["offsets_committed"] == 107
+    assert mine.now([A, B])
+    assert ledger.counters["offsets_committed"] == 107
