@@ -1,0 +1,223 @@
+"""infra/dead-letters: what checkers say of the templates, what they make, and that the policies fit what is called."""
+
+from __future__ import annotations
+
+import copy
+import uuid
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from cfnlint.decode import decode
+
+from datahub_poller.deadletter.aws_places import queue as queue_of
+from datahub_poller.deadletter.s3 import S3Sink
+from datahub_poller.deadletter.s3_bucket import Bucket
+from datahub_poller.deadletter.s3_store import S3Store
+from datahub_poller.deadletter.sqs import SqsSink
+from datahub_poller.deadletter.sqs_store import SqsStore
+from support.faulting_proxy import Request
+from support.letter_stores import a_mark
+from support.letters import event_letter
+from support.on_aws import on_aws
+from support.policies import Call, not_allowed, not_called
+from support.templates import INFRA, Stack, checkov, lint, names
+
+pytestmark = pytest.mark.timeout(120)
+TEMPLATES = sorted((INFRA / "dead-letters").glob("*.yaml"))
+PREFIX = "dead-letters/"
+# One right for a request of several: https://docs.aws.amazon.com/service-authorization lists them by operation.
+PASSED_OVER = {"OnlyEncryptedConnections", "KeyPolicy"}
+"""The emulator makes no policies of queues and buckets; the key's policy is not wanted without a key."""
+RIGHTS = {
+    "sqs:ChangeMessageVisibilityBatch": "sqs:ChangeMessageVisibility",
+    "sqs:DeleteMessageBatch": "sqs:DeleteMessage",
+    "sqs:SendMessageBatch": "sqs:SendMessage",
+    "s3:ListObjectsV2": "s3:ListBucket",
+}
+
+
+@pytest.fixture
+def aws(moto_server, monkeypatch):
+    with on_aws(moto_server, monkeypatch) as found:
+        yield found
+
+
+def deployed(aws, name, **parameters):
+    return Stack(
+        aws._direct.client("cloudformation"),
+        f"{name}-{uuid.uuid4().hex[:8]}",
+        INFRA / "dead-letters" / f"{name}.yaml",
+        parameters,
+    )
+
+
+def document(aws, arn):
+    """A managed policy as it was made."""
+    iam = aws._direct.client("iam")
+    version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+    return iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"]
+
+
+def calls(requests: list[Request], queue_arn: str = "", bucket_arn: str = "") -> set[Call]:
+    """The rights that these requests needed."""
+    found = set()
+    for request in requests:
+        action = RIGHTS.get(request.operation, request.operation)
+        if action.startswith("sqs:"):
+            found.add(Call(action, queue_arn))
+            continue
+        key = urlsplit(request.path).path.lstrip("/").partition("/")[2]
+        found.add(Call(action, bucket_arn if action == "s3:ListBucket" else f"{bucket_arn}/{key}"))
+    return found
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.stem)
+def test_its_checkers_have_nothing_to_say(template):
+    assert lint(template) == []
+    report = checkov(template)
+    assert names(report["failed_checks"]) == []
+    assert len(report["passed_checks"]) >= 10, "it saw nothing"
+    for skipped in report["skipped_checks"]:
+        assert len(skipped["check_result"]["suppress_comment"]) > 30, "skipped without a reason"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("KmsMasterKeyId:", "KmsMasterKey:", "KmsMasterKey"),
+        ("!GetAtt Queue.Arn", "!GetAtt Queues.Arn", "Queues"),
+        ("MinValue: 60\n", "MinValue: one\n", "'one'"),
+    ],
+)
+def test_a_template_that_is_wrong_is_found(tmp_path, old, new, words):
+    text = (INFRA / "dead-letters" / "queue.yaml").read_text()
+    assert old in text
+    broken = tmp_path / "broken.yaml"
+    broken.write_text(text.replace(old, new, 1))
+    assert words in "\n".join(lint(broken))
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("queue", "      KmsMasterKeyId: !If [HasKey, !Ref KmsKeyArn, !Ref AWS::NoValue]\n", ""),
+        ("bucket", "RestrictPublicBuckets: true", "RestrictPublicBuckets: false"),
+    ],
+)
+def test_a_template_that_is_open_is_found(tmp_path, name, old, new):
+    text = (INFRA / "dead-letters" / f"{name}.yaml").read_text()
+    assert old in text
+    broken = tmp_path / "open.yaml"
+    broken.write_text(text.replace(old, new, 1))
+    assert checkov(broken)["failed_checks"]
+
+
+@pytest.mark.parametrize("fifo", ["true", "false"])
+def test_the_queue_takes_letters_and_its_policies_are_what_is_called_for(aws, fifo):
+    stack = deployed(aws, "queue", QueueName=f"letters-{uuid.uuid4().hex[:8]}", Fifo=fifo)
+    url, arn = stack.outputs["QueueUrl"], stack.outputs["QueueArn"]
+    made = aws.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    assert made["MessageRetentionPeriod"] == str(14 * 86_400)
+    assert made["VisibilityTimeout"] == "300"
+    assert made["SqsManagedSseEnabled"] == "true"
+    assert made.get("FifoQueue", "false") == fifo
+    assert arn.endswith(".fifo") == (fifo == "true")
+    assert stack.passed_over == PASSED_OVER
+
+    sink = SqsSink(queue_of(aws.account, url))
+    sink.check()
+    sink.write([event_letter(number) for number in range(25)])
+    writes = calls(aws.proxy.requests, queue_arn=arn)
+    writer = document(aws, stack.outputs["WriterPolicyArn"])
+    assert not_allowed([writer], writes) == set()
+    assert not_called([writer], writes) == set()
+
+    aws.proxy.forget()
+    store = SqsStore(queue_of(aws.account, url), None, wait=0)
+    found = list(store.scan())
+    assert isinstance(store.caution, str)  # asks the queue what it is
+    store.hold()
+    store.remove(found[:1])
+    store.close()
+    reads = calls(aws.proxy.requests, queue_arn=arn)
+    redriver = document(aws, stack.outputs["RedriverPolicyArn"])
+    assert not_allowed([redriver], reads) == set()
+    assert not_called([redriver], reads) == set()
+
+    narrowed = copy.deepcopy(writer)
+    narrowed["Statement"][0]["Action"].remove("sqs:SendMessage")
+    assert not_allowed([narrowed], writes) == {Call("sqs:SendMessage", arn)}
+    assert not_allowed([writer], reads), "who writes must not take letters out"
+
+
+def test_the_bucket_takes_letters_and_its_policies_are_what_is_called_for(aws):
+    stack = deployed(aws, "bucket", BucketName=f"letters-{uuid.uuid4().hex[:8]}", Prefix=PREFIX)
+    name, arn = stack.outputs["BucketName"], stack.outputs["BucketArn"]
+    (encryption,) = aws.s3.get_bucket_encryption(Bucket=name)["ServerSideEncryptionConfiguration"]["Rules"]
+    assert encryption["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
+    assert stack.passed_over == PASSED_OVER
+
+    bucket = Bucket(aws.account, name)
+    sink = S3Sink(bucket, PREFIX.rstrip("/"), "tag-sync")
+    sink.check()
+    letters = [event_letter(1), event_letter(2)]
+    sink.write(letters)
+    writes = calls(aws.proxy.requests, bucket_arn=arn)
+    writer = document(aws, stack.outputs["WriterPolicyArn"])
+    assert not_allowed([writer], writes) == set()
+    assert not_called([writer], writes) == set()
+
+    aws.proxy.forget()
+    store = S3Store(bucket, PREFIX.rstrip("/"), "tag-sync")
+    found = list(store.scan())
+    store.mark([(found[0], a_mark(letters[0]))])
+    assert len(list(store.marks())) == 1
+    store.remove(found)
+    store.close()
+    reads = calls(aws.proxy.requests, bucket_arn=arn)
+    redriver = document(aws, stack.outputs["RedriverPolicyArn"])
+    assert not_allowed([redriver], reads) == set()
+    assert not_called([redriver], reads) == set()
+
+    narrowed = copy.deepcopy(writer)
+    narrowed["Statement"][0]["Resource"] = f"{arn}/elsewhere/*"
+    assert not_allowed([narrowed], writes) == writes
+    assert not_allowed([writer], reads), "who writes must not take letters out"
+
+
+def test_a_key_of_ones_own_comes_with_its_policy(aws):
+    key = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555"
+    stack = deployed(aws, "queue", QueueName=f"letters-{uuid.uuid4().hex[:8]}", KmsKeyArn=key)
+    made = aws.sqs.get_queue_attributes(QueueUrl=stack.outputs["QueueUrl"], AttributeNames=["All"])["Attributes"]
+    assert made["KmsMasterKeyId"] == key
+    (statement,) = document(aws, stack.outputs["KeyPolicyArn"])["Statement"]
+    assert (statement["Action"], statement["Resource"]) == (["kms:Decrypt", "kms:GenerateDataKey"], key)
+    assert "KeyPolicyArn" not in deployed(aws, "queue", QueueName=f"letters-{uuid.uuid4().hex[:8]}").outputs
+
+
+def test_what_the_emulator_leaves_out_of_a_bucket_stands_in_the_template():
+    """It makes the bucket and its encryption; these it ignores."""
+    template, _ = decode(INFRA / "dead-letters" / "bucket.yaml")
+    bucket = template["Resources"]["Bucket"]["Properties"]
+    assert bucket["PublicAccessBlockConfiguration"] == dict.fromkeys(
+        ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"), True
+    )
+    assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert bucket["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+    (rule,) = bucket["LifecycleConfiguration"]["Rules"]
+    assert (rule["Status"], rule["ExpirationInDays"]) == ("Enabled", {"Ref": "RetentionDays"})
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.stem)
+def test_plain_connections_are_refused(template):
+    resources = decode(template)[0]["Resources"]
+    (statement,) = resources["OnlyEncryptedConnections"]["Properties"]["PolicyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Principal"]) == ("Deny", "*")
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_what_is_in_them_outlives_the_stack():
+    for template in TEMPLATES:
+        text = Path(template).read_text()
+        assert text.count("DeletionPolicy: Retain") == text.count("UpdateReplacePolicy: Retain") == 1

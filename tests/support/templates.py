@@ -1,0 +1,72 @@
+"""CloudFormation templates as their checkers and an emulator of AWS see them."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+INFRA = ROOT / "infra"
+BIN = Path(sys.prefix, "bin")
+CHECKOV = Path(sys.prefix, "checkov", "bin", "checkov")
+"""It has an environment of its own: `make .venv/checkov/.made`."""
+
+
+def lint(template: Path) -> list[str]:
+    """What cfn-lint has to say, warnings and remarks included."""
+    done = subprocess.run(
+        [BIN / "cfn-lint", "--include-checks", "I", "--format", "parseable", "--", template],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert not done.stderr, done.stderr
+    return done.stdout.splitlines()
+
+
+def checkov(template: Path) -> dict[str, Any]:
+    """Its report: `passed_checks`, `failed_checks` and `skipped_checks` under `results`."""
+    done = subprocess.run(
+        [CHECKOV, "-f", template, "--framework", "cloudformation", "--skip-download", "-o", "json"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.stdout, done.stderr
+    report: dict[str, Any] = json.loads(done.stdout)
+    assert not report["results"]["parsing_errors"]
+    return report["results"]
+
+
+def names(checks: list[dict[str, Any]]) -> list[str]:
+    """Which check failed on which resource."""
+    return [f"{check['check_id']} {check['resource']}" for check in checks]
+
+
+class Stack:
+    """A template deployed to an emulator."""
+
+    def __init__(self, client: Any, name: str, template: Path, parameters: Mapping[str, str]) -> None:
+        client.create_stack(
+            StackName=name,
+            TemplateBody=template.read_text(),
+            Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+            Capabilities=["CAPABILITY_IAM"],
+        )
+        (stack,) = client.describe_stacks(StackName=name)["Stacks"]
+        assert stack["StackStatus"] == "CREATE_COMPLETE", stack
+        self.outputs = {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", ())}
+        found = client.describe_stack_resources(StackName=name)["StackResources"]
+        # What the emulator does not know it passes over in silence, or lists without a name.
+        self.resources = {
+            each["LogicalResourceId"]: each["PhysicalResourceId"] for each in found if "LogicalResourceId" in each
+        }
+        wanted = re.findall(r"^  (\w+):\n    Type: AWS::", template.read_text(), re.MULTILINE)
+        self.passed_over = set(wanted) - self.resources.keys()
