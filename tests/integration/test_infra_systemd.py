@@ -1,4 +1,4 @@
-"""The systemd unit: what systemd's own checker says, how exposed it is, and its command as systemd would run and stop it."""
+"""The systemd unit: what systemd's checker says, how exposed it is, and its command as systemd runs and stops it."""
 
 from __future__ import annotations
 
@@ -21,9 +21,8 @@ ANALYZE = shutil.which("systemd-analyze")
 MOST_EXPOSED = 1.5
 PROGRAM = "/opt/datahub-poller/bin/datahub-poller"
 
-analyzed = pytest.mark.skipif(
-    ANALYZE is None, reason="systemd-analyze is not here (Debian, Ubuntu: apt-get install systemd)"
-)
+MISSING = "systemd-analyze is not here (Debian, Ubuntu: apt-get install systemd)"
+analyzed = pytest.mark.skipif(ANALYZE is None, reason=MISSING)
 
 
 def settings(name: str) -> list[str]:
@@ -105,7 +104,7 @@ def test_it_gives_the_poller_longer_than_the_poller_takes():
 
 
 def as_systemd_does(stage, **changes) -> Running:
-    """The unit's command on the stage's action file. There is no ExecStop: stopping is KillSignal to the main process."""
+    """The unit's command on the stage's action file. There is no ExecStop: it is stopped by KillSignal."""
     assert settings("ExecStop") == settings("ExecReload") == []
     assert setting("KillMode") == "mixed"
     program, *words = shlex.split(setting("ExecStart"))
