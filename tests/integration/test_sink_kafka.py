@@ -235,10 +235,10 @@ def test_a_partition_without_a_leader_is_named(mock_bed, unique, sink_on):
 def test_a_broker_that_does_not_answer_is_not_waited_for_longer_than_told(mock_bed, unique, sink_on):
     topic = unique("letters")
     mock_bed.create_topic(topic)
-    sink = sink_on(mock_bed, topic, timeout="1s")
+    sink = sink_on(mock_bed, topic, timeout="4s")
     sink.write([event_letter()])
     mock_bed.cluster.set_rtt(1, 20_000)
-    refused(lambda: sink.write([event_letter()]), topic, within=1 + SLACK)
+    refused(lambda: sink.write([event_letter()]), topic, within=4 + SLACK)
 
 
 def test_a_producer_that_has_failed_for_good_is_made_anew(mock_bed, unique, sink_on):
