@@ -264,10 +264,10 @@ def test_a_refusal_that_is_over_is_over_for_the_next_write(mock_bed, unique, sin
 def test_a_full_queue_is_waited_for_and_told(mock_bed, unique, sink_on):
     topic = unique("letters")
     mock_bed.create_topic(topic)
-    sink = sink_on(mock_bed, topic, timeout="1s", producer_config={"queue.buffering.max.messages": 2})
+    sink = sink_on(mock_bed, topic, timeout="4s", producer_config={"queue.buffering.max.messages": 2})
     sink.write([event_letter(number) for number in range(20)])
     mock_bed.cluster.down(1)
-    refused(lambda: sink.write([event_letter(number) for number in range(20)]), topic, within=1 + SLACK)
+    refused(lambda: sink.write([event_letter(number) for number in range(20)]), topic, within=4 + SLACK)
 
 
 def test_a_producer_is_closed_at_once_whatever_it_waits_for(mock_bed, unique, sink_on):
