@@ -13,7 +13,7 @@ from support.running import Running
 
 pytestmark = pytest.mark.timeout(180)
 PARTITIONS = 1000
-SCRAPES = 60
+SCRAPES = 300
 INTERVAL = 15.0
 """Seconds between two scrapes of a Prometheus that asks often."""
 MOST = 0.01
