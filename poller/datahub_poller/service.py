@@ -33,12 +33,12 @@ from datahub_poller.order_box import OrderBox
 STOPPED, FAILED, NOT_STARTED = 0, 1, 3
 WATCH_SECONDS = 0.1
 GRACE = 1.0
+"""Seconds past the deadline after which the process ends, whatever still blocks."""
 HANGING_LOOKS = 20
 """So many looks in a row must find the loop silent: a process that was suspended finds it so once."""
 COLLECT_AFTER = 50_000
 """How many objects are made and kept before Python looks for cycles. Events hold none, and some thousands of them are
 always here: with Python's 700, looking through them again and again takes a quarter of the time."""
-"""Seconds past the deadline after which the process ends, whatever still blocks."""
 LOG = logging.getLogger("datahub_poller")
 
 
