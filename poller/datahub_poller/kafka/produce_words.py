@@ -17,9 +17,12 @@ from datahub_poller.kafka.produce_client import Client
 
 TIMED_OUT: Final = KafkaError._MSG_TIMED_OUT  # noqa: SLF001 - the client's own names begin with an underscore
 FATAL: Final = KafkaError._FATAL  # noqa: SLF001
-MISSING: Final = frozenset({KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART})  # noqa: SLF001
+MISSING: Final = frozenset(
+    {KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART}  # noqa: SLF001
+)
 NOT_ALLOWED: Final = "the principal needs WRITE and DESCRIBE on it"
 NEVER_MADE: Final = "does not exist, and the poller makes none. Create it"
+GONE: Final = f"it {NEVER_MADE}, with as many partitions as it had"
 
 
 def failure(client: Client, topic: str, error: KafkaError, patience: float) -> str:
@@ -28,7 +31,7 @@ def failure(client: Client, topic: str, error: KafkaError, patience: float) -> s
     if code == TIMED_OUT:
         return in_the_way(client, topic, patience) or "the brokers did not acknowledge it in time"
     if code in MISSING:
-        return f"it {NEVER_MADE}, with as many partitions as it had"
+        return GONE
     if code == KafkaError.TOPIC_AUTHORIZATION_FAILED:
         return f"{error.str()}: {NOT_ALLOWED}"
     return error.str()
@@ -53,7 +56,7 @@ def in_the_way(client: Client, topic: str, patience: float) -> str | None:
 def state_of(topic: TopicMetadata) -> str | None:
     """What is wrong with a topic's partitions, if anything."""
     if topic.error is not None:
-        return topic.error.str()
+        return GONE if topic.error.code() in MISSING else topic.error.str()
     leaderless = [number for number, each in sorted(topic.partitions.items()) if each.leader < 0]
     if leaderless:
         return f"no leader for {_numbers(leaderless)}: its brokers are down"
