@@ -88,8 +88,8 @@ kafka: $(VENV)/.dev  ## a real Apache Kafka to play with, until Ctrl-C (make kaf
 	@$(BIN)/python tests/kafka/play.py $(ARGS)
 
 lock: $(VENV)/.dev  ## pin the dependencies anew (make lock UPGRADE=--upgrade for newer versions)
-	$(COMPILE) $(UPGRADE) --group dev pyproject.toml -o requirements-dev.txt
-	$(COMPILE) -c requirements-dev.txt pyproject.toml -o requirements.txt
+	$(COMPILE) $(UPGRADE) --group dev --extra msk pyproject.toml -o requirements-dev.txt
+	$(COMPILE) -c requirements-dev.txt --extra msk pyproject.toml -o requirements.txt
 	echo 'checkov' | $(COMPILE) $(UPGRADE) - -o requirements-checkov.txt
 	echo 'hatchling' | $(COMPILE) -c requirements-dev.txt - -o infra/requirements-build.txt
 	@! grep -n '://' requirements.txt requirements-dev.txt requirements-checkov.txt infra/requirements-build.txt || { echo 'make lock: an address got into a pin file' >&2; exit 1; }

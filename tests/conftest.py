@@ -28,6 +28,7 @@ NEEDS = {
     "kafka_jars": "kafka",
     "new_kafka": "kafka",
     "secure_kafka": "kafka",
+    "msk_kafka": "kafka",
     "glue_java": "java",
 }
 
@@ -93,6 +94,14 @@ def new_kafka(kafka_jars: Path, tmp_path: Path) -> Iterator[Callable[..., KafkaC
 def secure_kafka(kafka_jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
     """One broker with every security mode and ACLs, for the session (per worker of pytest-xdist)."""
     with KafkaCluster(kafka_jars, tmp_path_factory.mktemp("secure-kafka"), secure=True) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def msk_kafka(kafka_jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
+    """One broker that takes IAM's tokens as Amazon MSK's do, for the session (per worker of pytest-xdist)."""
+    _or_not_run("java", "Java compiler for the judge of MSK's tokens")
+    with KafkaCluster(kafka_jars, tmp_path_factory.mktemp("msk-kafka"), secure=True, msk_iam=True) as cluster:
         yield cluster
 
 

@@ -98,7 +98,12 @@ def registries(action: ActionFile) -> dict[RegistryName, Registry]:
         )
     if wanted.type in ("glue", "auto"):
         made["glue"] = GlueRegistry(
-            region=wanted.region, endpoint=wanted.endpoint, profile=wanted.profile, timeout=wanted.timeout
+            region=wanted.region,
+            endpoint=wanted.endpoint,
+            profile=wanted.profile,
+            timeout=wanted.timeout,
+            role=wanted.role,
+            external_id=wanted.external_id,
         )
     return made
 

@@ -1,6 +1,6 @@
 """AWS's clients: made when they are needed, with limits of ours, and what their errors mean in words.
 
-The only importer of boto3 and botocore beside Glue's library. It must not know what is asked for.
+The only importer of boto3 and botocore beside Glue's library and MSK's signer. It must not know what is asked for.
 """
 
 from __future__ import annotations
@@ -8,29 +8,53 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
+    import botocore.session
     from botocore.config import Config
+    from botocore.credentials import CredentialProvider, Credentials
 
 CONNECTIONS: Final = 32
 """More threads than a poller writes from at a time; with botocore's ten it would warn, and drop connections."""
+SESSION_NAME: Final = "datahub-poller"
+"""What an assumed role's session is called in AWS's own records."""
+_REGION: Final = {"region": ("region", ["AWS_REGION", "AWS_DEFAULT_REGION"], None, None)}
+"""Where a region comes from that is not given; botocore by itself reads the second variable alone."""
+_STEP: Final = 15
 _CREDENTIALS: Final = frozenset({"NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "NoRegionError"})
 
 
 class Account(NamedTuple):
-    """How AWS is reached. What is None comes from AWS's own chain; `timeout` is in seconds, for each wait."""
+    """How AWS is reached. What is None comes from AWS's own chain; `timeout` is in seconds, for each wait.
+
+    With `role` that is assumed first, with the chain's credentials, and again before it expires.
+    """
 
     region: str | None = None
     endpoint: str | None = None
     profile: str | None = None
     timeout: float = 5.0
+    role: str | None = None
+    external_id: str | None = None
 
     def client(self, service: str) -> Any:
         """A client that tries once: whoever uses it tries again, and says so. Imports boto3, and blocks."""
         import boto3  # noqa: PLC0415 - slow, and only where AWS is used
 
-        session = boto3.Session(profile_name=self.profile)
-        return session.client(service, region_name=self.region, endpoint_url=self.endpoint, config=self._config())
+        session = boto3.Session(botocore_session=self.session())
+        return session.client(service, region_name=self.region, endpoint_url=self.endpoint, config=self.config())
 
-    def _config(self) -> Config:
+    def session(self) -> botocore.session.Session:
+        """A session of botocore's whose credentials are these, kept and renewed by it. Imports botocore."""
+        import botocore.session  # noqa: PLC0415 - as above
+
+        session = botocore.session.Session(_REGION, profile=self.profile)
+        if self.region is not None:
+            session.set_config_variable("region", self.region)
+        if self.role is not None:
+            self._assume(session, self.role)
+        return session
+
+    def config(self) -> Config:
+        """How long a client waits, and that it tries once."""
         from botocore.config import Config  # noqa: PLC0415 - as above
 
         return Config(
@@ -39,6 +63,45 @@ class Account(NamedTuple):
             max_pool_connections=CONNECTIONS,
             retries={"mode": "standard", "total_max_attempts": 1},
         )
+
+    def why_not_assumed(self, error: BaseException) -> str | None:
+        """What to say where `error` is that the role could not be assumed; None where it is something else."""
+        if getattr(error, "operation_name", None) != "AssumeRole":
+            return None
+        asked = f" with the external id {self.external_id}" if self.external_id else ""
+        remedy = "its trust policy must name who runs the poller, who needs sts:AssumeRole on it"
+        return f"{self.role} cannot be assumed{asked} ({code_of(error)}): {remedy}: {error}"
+
+    def _assume(self, session: botocore.session.Session, role: str) -> None:
+        """Let the session's credentials be the role's. Nothing is asked yet."""
+        from botocore.credentials import (  # noqa: PLC0415 - as above
+            AssumeRoleCredentialFetcher,
+            CredentialProvider,
+            DeferredRefreshableCredentials,
+        )
+
+        own = self._replace(role=None).session()
+        extra = {"RoleSessionName": SESSION_NAME, **({"ExternalId": self.external_id} if self.external_id else {})}
+
+        def create_client(service: str, **credentials: Any) -> Any:
+            return own.create_client(service, region_name=self.region, config=self.config(), **credentials)
+
+        class OfRole(CredentialProvider):
+            """Asks for the role when credentials are wanted."""
+
+            METHOD = CANONICAL_NAME = "datahub-poller-role"
+
+            def load(self) -> DeferredRefreshableCredentials:
+                """Credentials that renew themselves. Raises what the first question of them raises, at that time."""
+                source = own.get_credentials()
+                if source is None:
+                    from botocore.exceptions import NoCredentialsError  # noqa: PLC0415 - as above
+
+                    raise NoCredentialsError
+                fetcher = AssumeRoleCredentialFetcher(create_client, source, role, extra_args=extra)
+                return DeferredRefreshableCredentials(fetcher.fetch_credentials, self.METHOD)
+
+        session.get_component("credential_provider").insert_before("env", OfRole())
 
 
 def code_of(error: BaseException) -> str:
@@ -51,3 +114,31 @@ def code_of(error: BaseException) -> str:
 def about_credentials(code: str) -> bool:
     """Whether an error means that no credentials, region or profile were found."""
     return code in _CREDENTIALS
+
+
+def provider_of(credentials: Credentials) -> CredentialProvider:
+    """What hands out these credentials as they are now: they may be renewed while something is signed with them."""
+    from botocore.credentials import CredentialProvider, Credentials  # noqa: PLC0415 - as above
+    from botocore.exceptions import NoCredentialsError  # noqa: PLC0415 - as above
+
+    access, secret, token, *_ = credentials.get_frozen_credentials()
+    if not access or not secret:
+        raise NoCredentialsError
+    frozen = Credentials(access, secret, token)
+
+    class Now(CredentialProvider):
+        """Hands them out."""
+
+        def load(self) -> Credentials:
+            """The credentials."""
+            return frozen
+
+    return Now()
+
+
+def seconds_left(credentials: Credentials, most: int) -> float:
+    """How long credentials are good for, 15 s at a time, and at most so long."""
+    due = getattr(credentials, "refresh_needed", None)
+    if due is None:
+        return float(most)
+    return float(next((left for left in range(most, _STEP, -_STEP) if not due(left)), 1))

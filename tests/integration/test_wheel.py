@@ -95,8 +95,12 @@ def test_the_wheel_names_its_licence_python_and_dependencies(wheel):
     assert metadata["Requires-Python"] == ">=3.11"
     assert metadata["License-Expression"] == "Apache-2.0"
     assert any(name.endswith("licenses/LICENSE") for name in _names(wheel))
-    needed = {re.split(r"[<>=!~ ]", each)[0].lower() for each in metadata.get_all("Requires-Dist", [])}
+    named = metadata.get_all("Requires-Dist", [])
+    needed = {re.split(r"[<>=!~ ]", each)[0].lower() for each in named if "extra ==" not in each}
     assert needed == {re.split(r"[<>=!~ ]", each)[0].lower() for each in PROJECT["dependencies"]}
+    (of_msk,) = [each for each in named if "extra ==" in each]
+    assert of_msk.startswith("aws-msk-iam-sasl-signer-python")
+    assert "extra == 'msk'" in of_msk.replace('"', "'")
 
 
 def test_the_installed_command_tells_its_version_and_its_commands(installed):

@@ -32,6 +32,7 @@ from kafka.listeners import (
     ports_for,
     settings_of,
 )
+from kafka.msk import MSK, MskIam
 from kafka.security import Security
 from support.jars import UnavailableError, program, resolve
 from support.tether import tethered
@@ -65,7 +66,8 @@ class KafkaCluster:
 
     `kill` and `restart` keep a node's data and ports. With `proxied`, each node has one more listener, to be reached
     through a proxy that the caller runs: clients that bootstrap there are sent there again, whatever they ask.
-    With `secure`, each node also listens with SSL, mTLS and SASL_SSL, and `security` says how to get in.
+    With `secure`, each node also listens with SSL, mTLS and SASL_SSL, and `security` says how to get in; with `msk_iam`
+    as Amazon MSK does as well, to the people of `msk`.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class KafkaCluster:
         *,
         proxied: bool = False,
         secure: bool = False,
+        msk_iam: bool = False,
         rebalance_delay_ms: int = 0,
     ) -> None:
         self._libs = libs
@@ -84,10 +87,12 @@ class KafkaCluster:
         self._directory = directory
         self._heap = heap
         wanted = {**PLAIN, **(BEHIND_PROXY if proxied else {}), **(SECURE if secure else {})}
+        wanted |= {MSK: "SASL_SSL"} if msk_iam else {}
         claims = claimed_ports(ports_for(wanted, brokers))
         weakref.finalize(self, _release, claims)
         self._listeners = listeners_of(wanted, brokers, iter([each.getsockname()[1] for each in claims]))
         self.security = Security(directory / "security") if secure else None
+        self.msk = MskIam(directory / "msk-iam", libs) if msk_iam else None
         self._running: dict[int, subprocess.Popen[bytes]] = {}
 
     @property
@@ -219,7 +224,8 @@ class KafkaCluster:
     def _java(self, main: str, arguments: Sequence[str]) -> list[str]:
         memory = [f"-Xmx{self._heap}", f"-Xms{self._heap}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
         logging = f"-Dlog4j2.configurationFile={HERE / 'log4j2.xml'}"
-        return [program("java"), *memory, logging, "-cp", f"{self._libs}/*", main, *arguments]
+        classes = f"{self._libs}/*" if self.msk is None else f"{self.msk.classes}:{self._libs}/*"
+        return [program("java"), *memory, logging, "-cp", classes, main, *arguments]
 
     def _properties(self, node: int) -> Path:
         return self._directory / f"node-{node}.properties"
@@ -268,6 +274,7 @@ class KafkaCluster:
             "num.io.threads": 4,
             "background.threads": 2,
             **({} if self.security is None else self.security.settings()),
+            **({} if self.msk is None else self.msk.settings()),
         }
         return "".join(f"{key}={value}\n" for key, value in settings.items())
 

@@ -105,6 +105,13 @@ class Access:
         """Let the user read these, which lets it describe them too. `*` is all."""
         self._each(self._admin.create_acls, AclBinding, AclPermissionType.ALLOW, topics, groups)
 
+    def let_write(self, topic: str) -> None:
+        """Let the user write to this topic."""
+        of = (ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, self._principal, "*")
+        binding = AclBinding(*of, AclOperation.WRITE, AclPermissionType.ALLOW)
+        for answer in self._admin.create_acls([binding]).values():
+            answer.result(ANSWER_SECONDS)
+
     def take(self, *, topics: Iterable[str] = (), groups: Iterable[str] = ()) -> None:
         """Take away what was given for these."""
         self._each(self._admin.delete_acls, AclBindingFilter, AclPermissionType.ALLOW, topics, groups)

@@ -11,6 +11,7 @@ from typing import Any, Final
 from datahub_poller.config.librdkafka import property_text
 from datahub_poller.config.models import ActionFile
 from datahub_poller.config.properties import consumer_properties
+from datahub_poller.msk import with_region
 
 OURS: Final[Mapping[str, str]] = {"acks": "all", "enable.idempotence": "true", "allow.auto.create.topics": "false"}
 """What makes a letter that is acknowledged one that is there, once, and in a topic that somebody meant to be there."""
@@ -65,7 +66,7 @@ def producer_properties(action: ActionFile, environ: Mapping[str, str]) -> dict[
     properties = {**DEFAULTS, **_connection(action, environ)}
     for key in given:
         properties.pop(_SAME.get(key, ""), None)
-    return {**properties, **given, **OURS}
+    return with_region({**properties, **given, **OURS})
 
 
 def letters_consumer_properties(action: ActionFile, environ: Mapping[str, str]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from datahub_poller.config.librdkafka import (
     whole,
 )
 from datahub_poller.config.models import ActionFile
+from datahub_poller.msk import Identity, auth_properties, with_region
 
 VARIABLE_PREFIX = "KAFKA_PROPERTIES_"
 VARIABLES_SWITCH = "DATAHUB_ACTIONS_KAFKA_ENV_PROPERTIES_ENABLED"
@@ -58,13 +59,16 @@ _SILENT = OWNED | {"group.id", "partition.assignment.strategy"}
 
 def consumer_properties(action: ActionFile, environ: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
     """The effective properties, as texts (`oauth_cb` still as `module:function`), and warnings."""
-    given = action.source.config.connection.consumer_config
-    settled = {key: property_text(value) for key, value in given.items() if key not in OWNED}
+    connection = action.source.config.connection
+    settled = {key: property_text(value) for key, value in connection.consumer_config.items() if key not in OWNED}
+    if (auth := connection.auth) is not None:
+        settled.pop("sasl.mechanisms", None)
+        settled |= auth_properties(Identity(auth.region, auth.role, auth.external_id))
     from_environ, warnings = environ_properties(environ, settled)
     properties = {
         **DEFAULTS,
         "group.id": action.name,
-        "bootstrap.servers": action.source.config.connection.bootstrap,
+        "bootstrap.servers": connection.bootstrap,
         **from_environ,
         **settled,
         **FORCED,
@@ -76,7 +80,7 @@ def consumer_properties(action: ActionFile, environ: Mapping[str, str]) -> tuple
             del properties[key]
             if key in from_environ:
                 warnings.append(f"{_variable(key)} is left out: group.protocol consumer refuses {key}")
-    return properties, warnings
+    return with_region(properties), warnings
 
 
 def environ_properties(environ: Mapping[str, str], given: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:

@@ -16,14 +16,17 @@ from pydantic.fields import FieldInfo
 from datahub_poller.config.models import ActionFile
 from datahub_poller.config.quantities import Duration, OneOf, Rate, Size, Text, Whole, start_position
 from datahub_poller.config.values import (
+    aws_region,
     bootstrap_servers,
     bucket_name,
     bucket_place,
     directory_path,
     error_names,
+    external_id_of_a_role,
     function_name,
     key_prefix,
     listening_address,
+    role_arn,
     status_port,
     topic_name,
     web_address,
@@ -34,12 +37,15 @@ END = "<!-- keys:end -->"
 
 _OWN_TEXT = (Duration, OneOf, Rate, Size, Text, Whole)
 _TAKES: Mapping[Any, str] = {
+    aws_region: "text",
     bootstrap_servers: "text",
     bucket_name: "text",
     bucket_place: "`s3://bucket/prefix`",
     error_names: "list",
+    external_id_of_a_role: "text",
     key_prefix: "text",
     listening_address: "IPv4 address",
+    role_arn: "ARN",
     topic_name: "text",
     directory_path: "path",
     function_name: "text",
@@ -84,9 +90,8 @@ def block(text: str) -> str | None:
 
 
 def _section(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return None
+    options = get_args(annotation) if get_origin(annotation) is UnionType else (annotation,)
+    return next((each for each in options if isinstance(each, type) and issubclass(each, BaseModel)), None)
 
 
 def _plain(description: str | None) -> str:

@@ -10,14 +10,17 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+from datahub_poller.config.auth import Auth
 from datahub_poller.config.dead_letter import KEYS_OF
 from datahub_poller.config.models import ActionFile
 from datahub_poller.config.problems import KeyPath, Problem
 from datahub_poller.config.properties import timing
 from datahub_poller.config.quantities import duration_text, size_text
+from datahub_poller.config.source import SchemaRegistry
 from datahub_poller.config.values import DATAHUB_TOPICS
 from datahub_poller.filter_shape import EVENT_TYPES, METADATA_CHANGE_LOG, filter_problems
 from datahub_poller.filters import Filter
+from datahub_poller.msk import contradictions
 
 _NEEDED = {"kafka": "topic", "sqs": "queue", "s3": "bucket"}
 _CONFIG = ("source", "config")
@@ -35,6 +38,7 @@ def rule_problems(
     """Every combination that cannot hold. `given` are the keys that the file itself sets."""
     yield from _timing_problems(action, properties, given)
     yield from _amount_problems(action, given)
+    yield from _auth_problems(action)
     yield from _registry_problems(action, given)
     yield from _dead_letter_problems(action, given)
     start = action.source.config.start
@@ -134,10 +138,25 @@ def _amount_problems(action: ActionFile, given: frozenset[KeyPath]) -> Iterator[
         yield Problem(("retry", "max_backoff"), what, "", duration_text(retry.max_backoff))
 
 
+def _auth_problems(action: ActionFile) -> Iterator[Problem]:
+    connection = action.source.config.connection
+    if connection.auth is not None:
+        for key, hint in contradictions(connection.consumer_config):
+            what = "contradicts source.config.connection.auth: msk-iam"
+            yield Problem((*_CONNECTION, "consumer_config", key), what, hint)
+    assumed: list[tuple[KeyPath, Auth | SchemaRegistry | None]] = [
+        ((*_CONNECTION, "auth"), connection.auth),
+        ((*_CONFIG, "schema_registry"), action.source.config.schema_registry),
+    ]
+    for where, section in assumed:
+        if section is not None and section.external_id is not None and section.role is None:
+            yield Problem((*where, "external_id"), "is for a role to assume", "Set role beside it.")
+
+
 def _registry_problems(action: ActionFile, given: frozenset[KeyPath]) -> Iterator[Problem]:
     registry, connection = action.source.config.schema_registry, action.source.config.connection
     if registry.type == "confluent":
-        for key in ("region", "endpoint", "profile"):
+        for key in ("region", "endpoint", "profile", "role", "external_id"):
             if (*_CONFIG, "schema_registry", key) in given:
                 yield Problem((*_CONFIG, "schema_registry", key), "is for Glue", "Set type: glue, or type: auto.")
     settings = connection.schema_registry_config

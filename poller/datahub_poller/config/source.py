@@ -10,13 +10,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainSerializer
 
+from datahub_poller.config.auth import Auth
 from datahub_poller.config.librdkafka import consumer_settings
 from datahub_poller.config.quantities import Duration, OneOf, Size, Text, Whole, duration_text, start_position
 from datahub_poller.config.section import Bytes, Seconds, Section, checked
 from datahub_poller.config.values import (
     DEFAULT_ROUTES,
     bootstrap_servers,
+    external_id_of_a_role,
     registry_client_settings,
+    role_arn,
     routed_topics,
     web_address,
 )
@@ -53,6 +56,7 @@ class Connection(Section):
         description="librdkafka properties, such as `security.protocol`; `oauth_cb` is a `module:function`. They win "
         "over `KAFKA_PROPERTIES_*` variables.",
     )
+    auth: Auth | None = Field(default=None, description="How the poller proves who it is, beside `consumer_config`.")
     client_timeout_seconds: Annotated[Seconds, checked(Duration(1, 600))] = Field(
         default=60.0, description="How long the brokers may take to answer at the start."
     )
@@ -72,6 +76,12 @@ class SchemaRegistry(Section):
     )
     profile: Annotated[str | None, checked(Text("profile's name"))] = Field(
         default=None, description="AWS profile for Glue; without it AWS's usual chain of credentials."
+    )
+    role: Annotated[str | None, checked(role_arn)] = Field(
+        default=None, description="A role to assume first for Glue, by its ARN: for a registry in another account."
+    )
+    external_id: Annotated[str | None, checked(external_id_of_a_role)] = Field(
+        default=None, description="The external id that this role's trust policy asks for."
     )
     timeout: Annotated[Seconds, checked(Duration(0.1, 60))] = Field(
         default=5.0, description="How long one request to a registry may take."

@@ -14,12 +14,15 @@ from urllib.parse import urlsplit
 
 from datahub_poller.config.problems import Problem, Wrong, did_you_mean
 from datahub_poller.config.quantities import Whole
+from datahub_poller.msk import is_region
 
 _SERVER = re.compile(r"(?:[A-Za-z_]+://)?(?:\[[0-9A-Fa-f:.%\w]+\]|[^\s:/\[\]@]+)(?::(?P<port>[0-9]{1,5}))?")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _FUNCTION = re.compile(r"[A-Za-z_][\w./]*[:.][A-Za-z_]\w*")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _CLASS = re.compile(r"[A-Za-z_][\w.]*")
+_ROLE = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]{1,576}", re.ASCII)
+_EXTERNAL_ID = re.compile(r"[\w+=,.@:/-]{2,1224}", re.ASCII)
 _MAX_PORT = 65_535
 OFF = frozenset({"off", "none", "no", "false", "disabled"})
 
@@ -246,3 +249,24 @@ def status_port(value: Any) -> int | None:
     if value is None or value is False or (isinstance(value, str) and value.strip().lower() in OFF):
         return None
     return Whole(0, _MAX_PORT)(value)
+
+
+def aws_region(value: Any) -> str:
+    """The name of an AWS region."""
+    if not isinstance(value, str) or not is_region(value):
+        raise Wrong("must be an AWS region", "Such as eu-west-1.")
+    return value
+
+
+def role_arn(value: Any) -> str:
+    """The ARN of a role."""
+    if not isinstance(value, str) or not _ROLE.fullmatch(value):
+        raise Wrong("must be a role's ARN", "Such as arn:aws:iam::123456789012:role/reader.")
+    return value
+
+
+def external_id_of_a_role(value: Any) -> str:
+    """What a role's trust policy asks for beside who assumes it."""
+    if not isinstance(value, str) or not _EXTERNAL_ID.fullmatch(value):
+        raise Wrong("must be an external id", "2 to 1224 letters, digits and + = , . @ : / - _.")
+    return value

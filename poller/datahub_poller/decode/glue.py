@@ -32,8 +32,10 @@ class GlueRegistry:
         endpoint: str | None = None,
         profile: str | None = None,
         timeout: float = 5.0,
+        role: str | None = None,
+        external_id: str | None = None,
     ) -> None:
-        self._account = Account(region, endpoint, profile, timeout)
+        self._account = Account(region, endpoint, profile, timeout, role, external_id)
         self._place = "the AWS Glue schema registry" + (f" at {endpoint}" if endpoint else "")
         self._lock = threading.Lock()
         self._made: Any = None
@@ -91,6 +93,8 @@ class GlueRegistry:
 
     def _reason(self, error: BaseException) -> Transient:
         code = code_of(error)
+        if (refused := self._account.why_not_assumed(error)) is not None:
+            return Transient(f"{self._place} cannot be asked: {refused}")
         remedy = ": see the AWS credentials, region and profile" if about_credentials(code) else ""
         if code in ("AccessDeniedException", "UnrecognizedClientException", "ExpiredTokenException"):
             remedy = ": the role needs glue:GetSchemaVersion on all schemas, and valid credentials"

@@ -81,7 +81,7 @@ class Browser:
         self._in_trouble = False
         self.trouble = Trouble(clock)
         if isinstance(token := properties.get("oauth_cb"), TokenSource):
-            self.trouble.cause = lambda: token.failure
+            self.trouble.cause = token.why_refused
         group = f"{properties['group.id']}-tail"
         config = {key: value for key, value in properties.items() if key not in OF_A_GROUP}
         config |= {**OWN, "group.id": group, "error_cb": self._on_client_error}

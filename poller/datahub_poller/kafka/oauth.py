@@ -1,4 +1,4 @@
-"""The user's `oauth_cb`: found by name, asked for a first token at once, and its failures put into words.
+"""What gives tokens, the user's `oauth_cb` or our own: found by name, asked for a first token at once, in words if not.
 
 librdkafka hides what goes wrong in a callback behind a time-out of ten seconds.
 """
@@ -12,9 +12,12 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from datahub_poller.errors import CannotStart
+from datahub_poller.kafka.msk_iam import MskIam
+from datahub_poller.msk import MSK_IAM, is_msk_iam
 from datahub_poller.observe.logs import log_event
 
 KEY: Final = "source.config.connection.consumer_config.oauth_cb"
+_AUTH: Final = "source.config.connection.auth"
 LOG = logging.getLogger("datahub_poller.kafka")
 
 Token = tuple[Any, ...]
@@ -29,12 +32,15 @@ class TokenSource:
 
     def __init__(self, name: str, config: str, wall: Callable[[], float] = time.time) -> None:
         self._name = name
+        self._key = _AUTH if name == MSK_IAM else KEY
         self._wall = wall
-        self._function = _found(name)
         self.failure: str | None = None
         try:
+            self._function = MskIam(config, wall) if is_msk_iam(name) else _found(name)
             self._first: Token | None = self._asked(config)
             self._last: Token = self._first
+        except CannotStart:
+            raise
         except Exception as error:
             raise CannotStart(self._gives_none(error)) from error
 
@@ -53,6 +59,12 @@ class TokenSource:
         self._last = given
         return given
 
+    def why_refused(self, answer: str) -> str:
+        """The broker refused, and answered this: say what is known of the reason. May wait a second or two."""
+        if self.failure is not None:
+            return self.failure
+        return f"{answer}: {self._function.why_refused()}" if isinstance(self._function, MskIam) else answer
+
     def again(self, _: str) -> Token:
         """Give a client beside the consumer what the consumer was given last. Raises if that has expired."""
         if not self._last[1] > self._wall():
@@ -60,7 +72,7 @@ class TokenSource:
         return self._last
 
     def _gives_none(self, error: Exception) -> str:
-        return f"{KEY}: {self._name!r} gives no token: {_said(error)}"
+        return f"{self._key}: {self._name!r} gives no token: {_said(error)}"
 
     def _asked(self, config: str) -> Token:
         given = self._function(config)
@@ -73,6 +85,7 @@ class TokenSource:
 
 
 def _found(name: str) -> Callable[[str], Any]:
+    """The user's function. Raises CannotStart."""
     module, _, attribute = name.partition(":")
     try:
         function = getattr(importlib.import_module(module), attribute)

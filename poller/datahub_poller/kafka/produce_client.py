@@ -59,7 +59,7 @@ class Client:
         if (callback := properties.get("oauth_cb")) is not None:
             token = token_source(str(callback), properties, settings)
             self.properties["oauth_cb"] = token
-            self.trouble.cause = lambda: token.failure
+            self.trouble.cause = token.why_refused
         config = {**self.properties, "error_cb": self._on_error}
         try:
             self.producer = KafkaProducer(config, logger=self.log)

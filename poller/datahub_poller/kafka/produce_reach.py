@@ -99,7 +99,7 @@ class WriteReach:
         return (() if described is None else described.authorized_operations or ()), getattr(policy, "value", "") or ""
 
     def _refused(self, reason: str) -> str:
-        see = f"See {settings_about(reason)} in {self._settings.properties}"
+        see = f"See {settings_about(reason, self._settings.properties)}"
         return f"the Kafka broker {self._servers} refused the connection: {reason}. {see}"
 
     def _no_answer(self, reason: str, limit: float) -> str:

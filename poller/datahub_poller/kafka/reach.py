@@ -87,9 +87,7 @@ class Reach:
 
     def _no_answer(self, reason: str, limit: float) -> str:
         if (refused := self._trouble.refused) is not None:
-            return (
-                f"{self._servers} refused the connection: {refused}. See {settings_about(refused)} in {CONSUMER_CONFIG}"
-            )
+            return f"{self._servers} refused the connection: {refused}. See {settings_about(refused, CONSUMER_CONFIG)}"
         found = reason if self._trouble.reason is None else self._trouble.reason
         see = f"See source.config.connection.bootstrap, and security.protocol in {CONSUMER_CONFIG}"
         return f"{self._servers} did not answer within {limit:g} s: {found}. {see}"

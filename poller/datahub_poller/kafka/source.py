@@ -63,7 +63,7 @@ class KafkaSource:
         self._group = str(properties.get("group.id"))
         self._trouble = Trouble(clock)
         if isinstance(token := properties.get("oauth_cb"), TokenSource):
-            self._trouble.cause = lambda: token.failure
+            self._trouble.cause = token.why_refused
         self._first_starts: dict[str, int] = {}
         self._ids = TopicIds(properties, clock, logger)
         self._committing = Committing(self._group, self._first_starts, self._ids.read)

@@ -26,7 +26,7 @@ class Trouble:
         self.reason: str | None = None
         self.refused: str | None = None
         self.tell: Callable[[str | None], None] = lambda _: None
-        self.cause: Callable[[], str | None] = lambda: None
+        self.cause: Callable[[str], str] = lambda refusal: refusal
         self._clock = clock
         self._check_at = 0.0
         self._refusals: set[str | None] = set()
@@ -38,7 +38,7 @@ class Trouble:
         if error.fatal():
             raise Fatal(f"Kafka client: {text}")
         if refuses(error):
-            text = self.refused = self.cause() or text
+            text = self.refused = self.cause(text)
         if error.code() != ALL_DOWN:
             self.found(text)
         elif self.reason is None:  # it never says why

@@ -42,11 +42,13 @@ def refuses(error: KafkaError) -> bool:
     return error.code() in REFUSED or _ALERT.search(error.str()) is not None
 
 
-def settings_about(refusal: str) -> str:
-    """The consumer properties that a refused connection is about."""
+def settings_about(refusal: str, section: str) -> str:
+    """The keys that a refused connection is about; librdkafka's properties are in `section`."""
+    if "kafka-cluster:Connect" in refusal:
+        return "source.config.connection.auth"
     if _ALERT.search(refusal) is not None:
-        return "ssl.certificate.location and ssl.key.location"
-    return "sasl.* and ssl.*"
+        return f"ssl.certificate.location and ssl.key.location in {section}"
+    return f"sasl.* and ssl.* in {section}"
 
 
 def says_missing(error: BaseException) -> bool:

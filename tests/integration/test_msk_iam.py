@@ -1,0 +1,253 @@
+"""Amazon MSK's IAM authentication against a real Kafka that judges tokens as MSK does, with credentials over HTTP."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from kafka.msk import MSK, REGION
+from kafka.secure_bed import SecureStage
+from support.aws_identity import ARN, AwsIdentity
+from support.commands import ran
+from support.recorded import all_accounted_for, commits_not_ahead, first_hand_outs_in_order
+
+pytestmark = [pytest.mark.timeout(90), pytest.mark.xdist_group("msk-kafka")]
+
+AUTH = "source/config/connection/auth"
+BOOTSTRAP = "source/config/connection/bootstrap"
+ROLE = "arn:aws:iam::210987654321:role/datahub/events-reader"
+DATAHUBS = "datahub_actions.utils.kafka_msk_iam:oauth_cb"
+
+
+@pytest.fixture
+def stage(msk_kafka, tmp_path, unique):
+    with SecureStage(msk_kafka, "SSL", tmp_path, unique) as stage:
+        stage.bootstrap = msk_kafka.addresses(MSK)
+        stage.trust = stage.bed.consumer.pop("ssl.ca.location")
+        stage.bed.consumer.clear()
+        stage.create(2, "pe")
+        stage.give("pe")
+        # DataHub's package may be there or not: it is never imported.
+        package = tmp_path / "datahub_actions"
+        package.mkdir()
+        (package / "__init__.py").write_text("raise ImportError('nobody is to import this')\n")
+        yield stage
+
+
+@pytest.fixture
+def people(msk_kafka):
+    yield msk_kafka.msk.people
+    msk_kafka.msk.people.set_apart(0)
+
+
+@pytest.fixture
+def aws(people):
+    with AwsIdentity(people.made) as identity:
+        yield identity
+
+
+def action(stage, auth, changes=None, **consumer):
+    consumer = {"ssl_ca_location": stage.trust, **consumer}
+    return stage.action({BOOTSTRAP: stage.bootstrap, AUTH: auth, **(changes or {})}, **consumer)
+
+
+def datahubs(stage, **consumer):
+    """DataHub's own way of saying it, as its users have it."""
+    said = {"security_protocol": "SASL_SSL", "sasl_mechanism": "OAUTHBEARER", "sasl_oauthbearer_method": "default"}
+    file = action(stage, None, {}, **said, **consumer)
+    document = json.loads(file.read_text())
+    document["source"]["config"]["connection"]["consumer_config"]["oauth_cb"] = DATAHUBS
+    file.write_text(json.dumps(document))
+    return file
+
+
+def send(stage):
+    for partition in (0, 1):
+        stage.send("pe", partition, 10)
+
+
+def whole(stage, poller):
+    poller.until(lambda: stage.drained() and stage.all_committed(), "not drained and committed")
+    all_accounted_for(stage.recorded(), stage.lettered(), stage.produced)
+    first_hand_outs_in_order(stage.recorded())
+
+
+def silent_on(poller, *secrets):
+    said = poller.text()
+    for secret in secrets:
+        assert secret not in said
+
+
+def test_one_word_with_the_containers_role(stage, aws):
+    send(stage)
+    poller = stage.start(action(stage, "msk-iam"), **aws.environment())
+    whole(stage, poller)
+    assert poller.stop() == 0
+    assert aws.actions("container")
+
+
+def test_datahubs_name_for_it_without_its_package(stage, people):
+    person = people.made(session=False)
+    send(stage)
+    poller = stage.start(
+        datahubs(stage),
+        AWS_ACCESS_KEY_ID=person.access,
+        AWS_SECRET_ACCESS_KEY=person.secret,
+        AWS_REGION=REGION,
+        AWS_EC2_METADATA_DISABLED="true",
+    )
+    whole(stage, poller)
+    assert poller.stop() == 0
+    silent_on(poller, person.secret)
+
+
+def test_a_role_is_assumed_with_its_external_id(stage, aws, people):
+    """Whoever asks for the role may not connect: only the role's own credentials get in."""
+    poor = people.made(known=False)
+    send(stage)
+    auth = {"type": "msk-iam", "region": REGION, "role": ROLE, "external_id": "tenant-7/a"}
+    environ = {
+        **aws.environment(),
+        "AWS_ACCESS_KEY_ID": poor.access,
+        "AWS_SECRET_ACCESS_KEY": poor.secret,
+        "AWS_SESSION_TOKEN": poor.token,
+        "AWS_REGION": "us-west-2",
+    }
+    poller = stage.start(action(stage, auth), **environ)
+    whole(stage, poller)
+    assert poller.stop() == 0
+    (asked,) = aws.actions("AssumeRole")
+    assert (asked["RoleArn"], asked["ExternalId"], asked["RoleSessionName"]) == (ROLE, "tenant-7/a", "datahub-poller")
+
+
+def test_credentials_that_end_soon_are_renewed_and_nobody_notices(stage, aws, people):
+    """A token outlives its credentials by its own account: it is renewed before they end, with new ones."""
+    aws.give = lambda: people.made(lifetime=40)
+    send(stage)
+    poller = stage.start(action(stage, "msk-iam"), **aws.environment())
+    whole(stage, poller)
+    first = len(aws.actions("container"))
+    poller.until(lambda: len(aws.actions("container")) >= first + 2, "the credentials are not renewed", 60)
+    send(stage)
+    whole(stage, poller)
+    assert poller.lines("kafka is in trouble") == []
+    assert poller.stop() == 0
+
+
+def test_dead_letters_to_the_same_cluster_go_with_the_same_identity(stage, aws, unique, msk_kafka):
+    topic = unique("letters")
+    stage.bed.create_topic(topic, 2)
+    stage.access.let_write(topic)
+    stage.send("pe", 0, 5, poison=[2])
+    letters = {"dead_letter": {"type": "kafka", "config": {"topic": topic}}, "options/failed_events_dir": None}
+    poller = stage.start(action(stage, "msk-iam", letters), **aws.environment())
+    poller.until(lambda: sum(stage.committed().values()) == 5, "not committed")
+    assert poller.stop() == 0
+    assert sum(stage.bed.end_offsets(topic).values()) == 1
+
+
+# -- refused, and why
+
+
+def refused(stage, file, environ):
+    """What `check` says, and `run`; both end with 3."""
+    checked = ran("check", "-c", str(file), cwd=stage.directory, environ=environ)
+    assert checked.code == 3, checked.all
+    poller = stage.start(file, "refused.log", **environ)
+    assert poller.wait(30) == 3
+    (line,) = poller.lines("could not start")
+    return " ".join(checked.out.split()), line["reason"]
+
+
+def each_says(found, *words):
+    for text in found:
+        for word in words:
+            assert word in text, text
+
+
+@pytest.mark.parametrize(("apart", "side"), [(1200, "behind"), (-1500, "ahead of")], ids=["behind", "ahead"])
+def test_a_clock_that_is_off(apart, side, stage, aws, people):
+    people.set_apart(apart)
+    aws.apart = apart
+    each_says(refused(stage, action(stage, "msk-iam"), aws.environment()), "refused", side, "AWS's", "Time Sync")
+
+
+def test_credentials_that_have_expired(stage, aws, people):
+    person = people.made(lifetime=-60)
+    aws.refusal = ("ExpiredToken", "The security token included in the request is expired")
+    environ = {
+        **aws.environment(),
+        "AWS_ACCESS_KEY_ID": person.access,
+        "AWS_SECRET_ACCESS_KEY": person.secret,
+        "AWS_SESSION_TOKEN": person.token,
+    }
+    found = refused(stage, action(stage, "msk-iam"), environ)
+    each_says(found, "not valid any more (ExpiredToken)")
+    for text in found:
+        assert person.secret not in text
+        assert person.token not in text
+
+
+def test_somebody_whom_the_cluster_does_not_let_in(stage, aws, people):
+    aws.give = lambda: people.made(known=False)
+    found = refused(stage, action(stage, "msk-iam"), aws.environment())
+    each_says(found, "Access denied", ARN, "kafka-cluster:Connect", REGION)
+
+
+def test_a_token_for_another_region(stage, aws):
+    found = refused(stage, action(stage, {"type": "msk-iam", "region": "us-east-2"}), aws.environment())
+    each_says(found, "kafka-cluster:Connect", "us-east-2")
+
+
+def test_where_aws_cannot_be_asked_it_says_what_to_look_at(stage, aws, people):
+    person = people.made(known=False, session=False)
+    environ = {
+        **aws.environment(),
+        "AWS_ACCESS_KEY_ID": person.access,
+        "AWS_SECRET_ACCESS_KEY": person.secret,
+        "AWS_ENDPOINT_URL_STS": "http://127.0.0.1:9",
+    }
+    found = refused(stage, action(stage, "msk-iam"), environ)
+    each_says(found, "expired", "clock", "kafka-cluster:Connect", REGION)
+
+
+def test_a_role_that_may_not_be_assumed(stage, aws):
+    aws.refusal = ("AccessDenied", "not authorized to perform: sts:AssumeRole")
+    auth = {"type": "msk-iam", "role": ROLE, "external_id": "x7"}
+    found = refused(stage, action(stage, auth), aws.environment())
+    each_says(found, "source.config.connection.auth", ROLE, "cannot be assumed", "x7", "trust policy")
+
+
+def test_no_credentials_at_all(stage, aws):
+    environ = aws.environment()
+    del environ["AWS_CONTAINER_CREDENTIALS_FULL_URI"]
+    found = refused(stage, action(stage, "msk-iam"), environ)
+    each_says(found, "source.config.connection.auth", "AWS has no credentials", "AWS_PROFILE")
+
+
+def test_credentials_that_fail_later_and_come_back(stage, aws, people):
+    """Red with the reason, nothing committed that was not handled, and on again by itself."""
+    aws.give = lambda: people.made(lifetime=30)
+    send(stage)
+    poller = stage.start(action(stage, "msk-iam"), **aws.environment())
+    whole(stage, poller)
+    aws.down = True
+    poller.status_when(
+        lambda status: status["red"] and any("gives no token" in each for each in status["reasons"]), "not red", 60
+    )
+    send(stage)
+    commits_not_ahead(stage.committed(), stage.recorded(), stage.lettered(), stage.produced)
+    aws.down = False
+    poller.until(lambda: stage.drained() and stage.all_committed(), "not drained and committed", 60)
+    poller.status_when(lambda status: not status["red"], "it stays red")
+    whole(stage, poller)
+    assert poller.stop() == 0
+
+
+def test_tail_comes_in_by_the_same_word(stage, aws):
+    send(stage)
+    file = action(stage, "msk-iam")
+    seen = ran("tail", "-c", str(file), "--since", "earliest", cwd=stage.directory, environ=aws.environment())
+    assert seen.code == 0, seen.all
+    assert len(seen.out.splitlines()) >= len(stage.produced)
