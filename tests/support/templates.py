@@ -50,13 +50,55 @@ def names(checks: list[dict[str, Any]]) -> list[str]:
     return [f"{check['check_id']} {check['resource']}" for check in checks]
 
 
-class Stack:
-    """A template deployed to an emulator."""
+def settled(document: Mapping[str, Any], parameters: Mapping[str, str]) -> dict[str, Any]:
+    """A template with its conditions decided and AWS::NoValue taken out, which the emulator does in part only."""
+    values = {name: str(each.get("Default", "")) for name, each in document["Parameters"].items()} | dict(parameters)
 
-    def __init__(self, client: Any, name: str, template: Path, parameters: Mapping[str, str]) -> None:
+    def holds(condition: Any) -> bool:
+        match condition:
+            case {"Condition": name}:
+                return holds(document["Conditions"][name])
+            case {"Fn::Not": [one]}:
+                return not holds(one)
+            case {"Fn::And": several}:
+                return all(holds(each) for each in several)
+            case {"Fn::Or": several}:
+                return any(holds(each) for each in several)
+            case {"Fn::Equals": [{"Ref": name}, text]}:
+                return values[name] == text
+        raise AssertionError(condition)
+
+    def decided(value: Any) -> Any:
+        match value:
+            case {"Fn::If": [name, one, other]}:
+                return decided(one if holds({"Condition": name}) else other)
+            case dict():
+                pairs = ((key, decided(item)) for key, item in value.items() if key != "Condition")
+                return {key: item for key, item in pairs if item != _NO_VALUE}
+            case list():
+                return [item for item in map(decided, value) if item != _NO_VALUE]
+        return value
+
+    kept = {
+        name: each
+        for name, each in document["Resources"].items()
+        if "Condition" not in each or holds({"Condition": each["Condition"]})
+    }
+    return {"Parameters": document["Parameters"], "Resources": decided(kept), "Outputs": document["Outputs"]}
+
+
+_NO_VALUE = {"Ref": "AWS::NoValue"}
+
+
+class Stack:
+    """A template deployed to an emulator. `body` stands in for its text."""
+
+    def __init__(
+        self, client: Any, name: str, template: Path, parameters: Mapping[str, str], body: str | None = None
+    ) -> None:
         client.create_stack(
             StackName=name,
-            TemplateBody=template.read_text(),
+            TemplateBody=template.read_text() if body is None else body,
             Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
             Capabilities=["CAPABILITY_IAM"],
         )

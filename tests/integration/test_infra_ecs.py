@@ -1,0 +1,373 @@
+"""infra/ecs: what checkers say of the template, what it makes, that its rights fit the calls, and how it scales."""
+
+from __future__ import annotations
+
+import copy
+import json
+import random
+import re
+import subprocess
+import sys
+import uuid
+from urllib.parse import urlsplit
+
+import pytest
+from cfnlint.decode import decode
+
+from datahub_poller.decode.glue import GlueRegistry
+from datahub_poller.errors import SchemaNotFound
+from datahub_poller.model import SchemaKey
+from datahub_poller.observe.catalogue import CATALOGUE
+from datahub_poller.observe.emf import NAMESPACE, STARTS
+from support.autoscaling import Policy, Workers, day
+from support.on_aws import on_aws
+from support.policies import Call, grants, not_allowed, not_called
+from support.templates import INFRA, Stack, checkov, lint, names, settled
+
+pytestmark = pytest.mark.timeout(120)
+TEMPLATE = INFRA / "ecs" / "service.yaml"
+DOCUMENT, _ = decode(str(TEMPLATE))
+MSK_CLUSTER = "arn:aws:kafka:us-east-1:123456789012:cluster/events/0a1b2c3d-1"
+SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:kafka-AbCdEf"
+PASSED_OVER = {"Scaling", "BacklogPolicy", "LagAlarm", "DeadLetterAlarm", "StuckAlarm", "RestartAlarm", "SilenceAlarm"}
+"""What the emulator makes nothing of, or does not name; cfn-lint has held it against AWS's schemas."""
+# What Kafka's ACLs call READ on a topic and on a group is what MSK's policies call these; AWS's API is not asked.
+# https://docs.aws.amazon.com/msk/latest/developerguide/kafka-actions.html
+MSK_RIGHTS = {
+    "connect": {"kafka-cluster:Connect"},
+    "read topic": {"kafka-cluster:DescribeTopic", "kafka-cluster:ReadData"},
+    "read group": {"kafka-cluster:AlterGroup", "kafka-cluster:DescribeGroup"},
+    "write topic": {"kafka-cluster:DescribeTopic", "kafka-cluster:WriteData"},
+    "write idempotently": {"kafka-cluster:WriteDataIdempotently"},
+}
+BY_ECS = {
+    "ecr:BatchCheckLayerAvailability",
+    "ecr:BatchGetImage",
+    "ecr:GetAuthorizationToken",
+    "ecr:GetDownloadUrlForLayer",
+    "logs:CreateLogStream",
+    "logs:PutLogEvents",
+    "secretsmanager:GetSecretValue",
+}
+"""What ECS itself calls to start a task, not the poller: by AWS's page on the task execution role."""
+
+
+@pytest.fixture
+def aws(moto_server, monkeypatch):
+    with on_aws(moto_server, monkeypatch) as found:
+        yield found
+
+
+class Deployed:
+    """The template on the emulator, with what it needs beside it."""
+
+    def __init__(self, aws, **parameters):
+        direct = aws._direct
+        self.ecs = direct.client("ecs")
+        self.iam = direct.client("iam")
+        self.name = f"tag-sync-{uuid.uuid4().hex[:8]}"
+        cluster = f"cluster-{uuid.uuid4().hex[:8]}"
+        self.ecs.create_cluster(clusterName=cluster)
+        ec2 = direct.client("ec2")
+        (vpc,) = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
+        subnets = ec2.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [vpc["VpcId"]]}])["Subnets"]
+        given = {
+            "ActionName": self.name,
+            "ImageUri": "123456789012.dkr.ecr.us-east-1.amazonaws.com/datahub-poller:0.1.0",
+            "ClusterName": cluster,
+            "VpcId": vpc["VpcId"],
+            "SubnetIds": ",".join(each["SubnetId"] for each in subnets[:2]),
+            "BootstrapServers": "b-1.events.abc.c2.kafka.us-east-1.amazonaws.com:9098",
+            **parameters,
+        }
+        body = json.dumps(settled(DOCUMENT, given))
+        self.stack = Stack(direct.client("cloudformation"), self.name, TEMPLATE, given, body)
+
+    @property
+    def task(self):
+        return self.ecs.describe_task_definition(taskDefinition=f"datahub-poller-{self.name}")["taskDefinition"]
+
+    def container(self, name="poller"):
+        (found,) = [each for each in self.task["containerDefinitions"] if each["name"] == name]
+        return found
+
+    def documents(self, role):
+        """The inline policies of a role, as they were made."""
+        name = self.stack.resources[role]
+        found = self.iam.list_role_policies(RoleName=name)["PolicyNames"]
+        made = [self.iam.get_role_policy(RoleName=name, PolicyName=each)["PolicyDocument"] for each in found]
+        return [json.loads(each) if isinstance(each, str) else each for each in made]
+
+
+def test_its_checkers_have_nothing_to_say():
+    assert lint(TEMPLATE) == []
+    report = checkov(TEMPLATE)
+    assert names(report["failed_checks"]) == []
+    assert len(report["passed_checks"]) >= 15, "it saw nothing"
+    for skipped in report["skipped_checks"]:
+        assert len(skipped["check_result"]["suppress_comment"]) > 30, "skipped without a reason"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("StopTimeout: !Ref", "StopTimeouts: !Ref"), ("!GetAtt TaskRole.Arn", "!GetAtt Task.Role")]
+)
+def test_a_template_that_is_wrong_is_found(tmp_path, old, new):
+    text = TEMPLATE.read_text()
+    assert old in text
+    broken = tmp_path / "broken.yaml"
+    broken.write_text(text.replace(old, new, 1))
+    assert lint(broken)
+
+
+def test_the_service_is_made_with_a_task_that_is_closed(aws):
+    made = Deployed(aws, MskClusterArn=MSK_CLUSTER)
+    assert made.stack.passed_over >= PASSED_OVER
+    poller = made.container()
+    assert poller["readonlyRootFilesystem"] is True
+    assert poller["user"] == "10001:10001"
+    assert poller["linuxParameters"]["capabilities"] == {"drop": ["ALL"]}
+    assert poller["command"] == ["run", "-c", "/etc/datahub-poller/action.yaml"]
+    assert [each["name"] for each in made.task["containerDefinitions"]] == ["poller"]
+    assert "secrets" not in poller or poller["secrets"] == []
+
+
+def test_the_task_outlives_the_drain():
+    """ECS kills after StopTimeout: more than the default deadline, and the most that Fargate gives."""
+    timeout = DOCUMENT["Parameters"]["StopTimeout"]
+    assert 25 + 5 <= timeout["Default"] <= timeout["MaxValue"] == 120
+
+
+def test_the_health_check_is_the_images():
+    image = (INFRA / "Dockerfile").read_text()
+    (container, *_) = DOCUMENT["Resources"]["Task"]["Properties"]["ContainerDefinitions"]
+    command = container["HealthCheck"]["Command"]
+    found = re.search(r"^    CMD (\[.*\])$", image, re.MULTILINE)
+    assert found is not None
+    assert command == ["CMD", *json.loads(found[1])]
+
+
+def written_by(container, directory, aws):
+    """Run what the container that writes the action file runs, with its variables, on another directory."""
+    (script,) = container["command"]
+    environ = {each["name"]: each["value"] for each in container["environment"]}
+    assert container["entryPoint"] == ["python", "-I", "-c"]
+    subprocess.run(
+        [sys.executable, "-I", "-c", script.replace("/action/", f"{directory}/")],
+        env={
+            **environ,
+            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "testing",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ENDPOINT_URL": aws.proxy.url,
+        },
+        check=True,
+        timeout=60,
+    )
+    return (directory / "action.yaml").read_text("utf-8")
+
+
+ACTION = "name: größe\nsource: {type: kafka}  # 'quotes' \"and\" $more\n"
+
+
+def test_an_action_file_inline(aws, tmp_path):
+    made = Deployed(aws, ActionFile=ACTION)
+    assert made.container()["command"] == ["run", "-c", "/action/action.yaml"]
+    assert written_by(made.container("action-file"), tmp_path, aws) == ACTION
+
+
+def test_an_action_file_from_s3_and_the_right_to_it(aws, tmp_path):
+    bucket = f"files-{uuid.uuid4().hex[:8]}"
+    aws.s3.create_bucket(Bucket=bucket)
+    aws.s3.put_object(Bucket=bucket, Key="actions/a.yaml", Body=ACTION.encode())
+    made = Deployed(aws, ActionFileBucket=bucket, ActionFileKey="actions/a.yaml")
+    aws.proxy.forget()
+    assert written_by(made.container("action-file"), tmp_path, aws) == ACTION
+    # HeadObject is asked for with the right to GetObject.
+    asked = {f"/{bucket}/actions/a.yaml" in urlsplit(each.path).path for each in aws.proxy.requests}
+    assert asked == {True}
+    calls = {Call("s3:GetObject", f"arn:aws:s3:::{bucket}/actions/a.yaml")}
+    documents = [each for each in made.documents("TaskRole") if "s3" in json.dumps(each)]
+    assert not_allowed(documents, calls) == set()
+    assert not_called(documents, calls) == set()
+
+
+def msk_calls(name, *, letters=None):
+    """The rights that a consumer in the group needs, and a producer of letters."""
+    begin, cluster = MSK_CLUSTER.split(":cluster/")
+    found = {Call(action, MSK_CLUSTER) for action in MSK_RIGHTS["connect"]}
+    for topic in ("MetadataChangeLog_Versioned_v1", "MetadataChangeLog_Timeseries_v1", "PlatformEvent_v1"):
+        found |= {Call(action, f"{begin}:topic/{cluster}/{topic}") for action in MSK_RIGHTS["read topic"]}
+    found |= {Call(action, f"{begin}:group/{cluster}/{name}") for action in MSK_RIGHTS["read group"]}
+    if letters is not None:
+        found |= {Call(action, f"{begin}:topic/{cluster}/{letters}") for action in MSK_RIGHTS["write topic"]}
+        found |= {Call(action, MSK_CLUSTER) for action in MSK_RIGHTS["write idempotently"]}
+    return found
+
+
+def glue_calls(aws):
+    """Ask Glue as the poller does, and take what was asked from the wire."""
+    aws.proxy.forget()
+    registry = GlueRegistry("us-east-1", aws.proxy.url)
+    with pytest.raises(SchemaNotFound):
+        registry.fetch(SchemaKey("glue", str(uuid.uuid4())))
+    registry.reach()
+    operations = {each.headers["X-Amz-Target"].replace("AWSGlue.", "glue:") for each in aws.proxy.requests}
+    return {Call(operation, "*") for operation in operations}
+
+
+@pytest.mark.parametrize("letters", [None, "letters"])
+def test_the_task_role_is_what_is_called_for(letters, aws):
+    made = Deployed(aws, MskClusterArn=MSK_CLUSTER, **({"DeadLetterTopic": letters} if letters else {}))
+    calls = msk_calls(made.name, letters=letters) | glue_calls(aws)
+    documents = made.documents("TaskRole")
+    assert not_allowed(documents, calls) == set()
+    assert not_called(documents, calls) == set()
+    assert {Call("kafka-cluster:CreateTopic", MSK_CLUSTER)} == not_allowed(
+        documents, {Call("kafka-cluster:CreateTopic", MSK_CLUSTER)}
+    )
+
+    narrowed = copy.deepcopy(documents)
+    for document in narrowed:
+        for statement in document["Statement"]:
+            if "kafka-cluster:AlterGroup" in statement["Action"]:
+                statement["Action"].remove("kafka-cluster:AlterGroup")
+    assert {call.action for call in not_allowed(narrowed, calls)} == {"kafka-cluster:AlterGroup"}
+
+
+def test_with_a_confluent_registry_and_a_password_there_are_no_rights_of_awss_but_to_the_secret(aws):
+    made = Deployed(aws, SchemaRegistryUrl="https://registry.example.org", SecretArn=SECRET, BrokerPort="9096")
+    assert made.documents("TaskRole") == []
+    granted = set(grants(made.documents("ExecutionRole")))
+    assert {each.action for each in granted} == BY_ECS
+    assert {each.resource for each in granted if each.action.startswith("secrets")} == {SECRET}
+    poller = made.container()
+    assert {each["name"]: each["valueFrom"].removeprefix(SECRET) for each in poller["secrets"]} == {
+        "KAFKA_SASL_USERNAME": ":username::",
+        "KAFKA_SASL_PASSWORD": ":password::",
+        "SCHEMA_REGISTRY_USER_INFO": ":registry::",
+    }
+    variables = {each["name"]: each["value"] for each in poller["environment"]}
+    assert variables["SCHEMA_REGISTRY_URL"] == "https://registry.example.org"
+
+
+def test_letters_on_efs_are_encrypted_on_their_way_and_by_the_access_point(aws):
+    Deployed(aws, EfsFileSystemId="fs-0123456789abcdef0", EfsAccessPointId="fsap-0123456789abcdef0")
+    (volume,) = [
+        each["Fn::If"][1]
+        for each in DOCUMENT["Resources"]["Task"]["Properties"]["Volumes"]
+        if each["Fn::If"][0] == "OnEfs"
+    ]
+    efs = volume["EFSVolumeConfiguration"]
+    assert efs["TransitEncryption"] == "ENABLED"
+    assert efs["AuthorizationConfig"]["IAM"] == "ENABLED"
+
+
+# -- metrics by their names
+
+
+PUBLISHED = {target.name: target.unit for metric in CATALOGUE for target in metric.cloudwatch} | {STARTS: "Count"}
+
+
+def test_alarms_and_scaling_ask_for_metrics_that_are_published():
+    resources = DOCUMENT["Resources"].values()
+    alarms = [each["Properties"] for each in resources if each["Type"] == "AWS::CloudWatch::Alarm"]
+    assert {each["MetricName"] for each in alarms} >= {
+        "MaxLagSeconds",
+        "OnFailureDestinationDeliveredEventCount",
+        "StuckPartitions",
+        STARTS,
+    }
+    policy = DOCUMENT["Resources"]["BacklogPolicy"]["Properties"]["TargetTrackingScalingPolicyConfiguration"]
+    metric = policy["CustomizedMetricSpecification"]
+    assert metric["Unit"] == PUBLISHED[metric["MetricName"]]
+    for each in (*alarms, metric):
+        assert each["MetricName"] in PUBLISHED
+        assert each["Namespace"] == NAMESPACE
+        assert each["Dimensions"] == [{"Name": "Action", "Value": {"Ref": "ActionName"}}]
+
+
+def test_the_dashboard_is_json_of_metrics_that_are_published():
+    text = DOCUMENT["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    body = json.loads(re.sub(r"\$\{(\w+Alarm|BacklogPerTask)\}", "1", text))
+    shown = set()
+    for widget in body["widgets"]:
+        metric = None
+        for row in widget["properties"].get("metrics", ()):
+            metric = [before if given == "." else given for given, before in zip(row, metric or row, strict=False)]
+            assert metric[0] == NAMESPACE
+            shown.add(metric[1])
+    assert shown <= PUBLISHED.keys()
+    assert len(shown) >= 15
+
+
+# -- a bursty day
+
+
+def bursty(seed):
+    """Events per second: a quiet night, a busy day, an ingestion run every two hours, and one flood."""
+    chance = random.Random(seed)
+    noise = [chance.uniform(0.7, 1.3) for _ in range(24 * 60)]
+
+    def traffic(now):
+        hour = now // 3600
+        base = 150.0 if 7 <= hour < 19 else 20.0
+        burst = 2500.0 if hour % 2 == 0 and now % 3600 < 600 else 0.0
+        flood = 6000.0 if 14 * 3600 <= now < 14 * 3600 + 900 else 0.0
+        return (base + burst + flood) * noise[now // 60]
+
+    return traffic
+
+
+def template_policy(most):
+    parameters = DOCUMENT["Parameters"]
+    policy = DOCUMENT["Resources"]["BacklogPolicy"]["Properties"]["TargetTrackingScalingPolicyConfiguration"]
+    return Policy(
+        target=parameters["BacklogPerTask"]["Default"],
+        out_cooldown=policy["ScaleOutCooldown"],
+        in_cooldown=policy["ScaleInCooldown"],
+        least=parameters["MinTasks"]["Default"],
+        most=most,
+    )
+
+
+WORKERS = Workers(rate=500.0, start=60.0, rebalance=6.0)
+"""A handler of 2 ms an event, Fargate's minute until a task runs, and the group's rebalance."""
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_bursty_day_is_followed_without_flapping(seed):
+    found = day(template_policy(12), WORKERS, bursty(seed))
+    alone = day(template_policy(1), WORKERS, bursty(seed))
+    worst, unscaled = max(each.lag for each in found.minutes), max(each.lag for each in alone.minutes)
+    turns = [
+        (early, late)
+        for (early, fewer), (late, _), (_, more) in zip(
+            found.changes, found.changes[1:], found.changes[2:], strict=False
+        )
+        if fewer > more
+    ]
+    print(
+        f"seed {seed}: worst lag {worst:.0f} s ({unscaled:.0f} s with one task), {len(found.changes)} changes, "
+        f"{found.rebalances} rebalances, at most {max(each.tasks for each in found.minutes)} tasks, {turns}"
+    )
+    assert unscaled > 3600
+    assert worst < 1800
+    assert found.minutes[-1].tasks <= 2, "it did not go back"
+    # A burst costs a few steps out and its steps in again: thirteen bursts a day.
+    assert found.rebalances <= 13 * 6
+    for (first, before), (second, after), (third, last) in zip(
+        found.changes, found.changes[1:], found.changes[2:], strict=False
+    ):
+        flapped = (after - before) * (last - after) < 0 and third - second < 10 * 60 and second - first < 10 * 60
+        assert not flapped, (first, before, second, after, third, last)
+
+
+def test_where_traffic_is_even_nothing_is_changed():
+    found = day(template_policy(12), WORKERS, lambda _: 400.0)
+    assert found.changes == []
+    assert found.rebalances == 0
+
+
+def test_the_ceiling_is_kept():
+    found = day(template_policy(3), WORKERS, lambda _: 5000.0, hours=3)
+    assert max(each.tasks for each in found.minutes) == 3
