@@ -16,7 +16,7 @@ import time
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from datahub_poller import __version__, app
 from datahub_poller.config import ActionFile, secrets_of
@@ -29,6 +29,9 @@ from datahub_poller.observe.stacks import stacks
 from datahub_poller.observe.status import LIVE_SECONDS, Board, PollerStatus
 from datahub_poller.observe.stuck import StuckWatch
 from datahub_poller.order_box import OrderBox
+
+if TYPE_CHECKING:
+    from datahub_poller.ecs_agent import EcsAgent
 
 STOPPED, FAILED, NOT_STARTED = 0, 1, 3
 WATCH_SECONDS = 0.1
@@ -80,6 +83,7 @@ class Service:
             signal.signal(number, self._on_signal)
         for warning in self._action.warnings:
             log_event(LOG, logging.WARNING, "action file", about=warning)
+        agent = self._agent()
         parts = app.outside(self._action, self._environ)
         gc.set_threshold(COLLECT_AFTER, *gc.get_threshold()[1:])  # a handler that wants otherwise may say so
         parts.invoker.load()
@@ -89,6 +93,8 @@ class Service:
         emitter = Emitter(self._board, self._action.metrics.interval, sys.stdout)
         if self._action.metrics.emf:
             emitter.start()
+        if agent is not None:
+            agent.start()
         while not self._ended.wait(WATCH_SECONDS):
             self._watch(time.monotonic())
         emitter.close()
@@ -98,6 +104,14 @@ class Service:
         if self._refusal is not None:
             raise self._refusal
         return self._code
+
+    def _agent(self) -> EcsAgent | None:
+        """What keeps ECS from taking this task away in the middle of a long batch, where that is wanted."""
+        if self._action.shutdown.scale_in_protection is None:
+            return None
+        from datahub_poller.ecs_agent import VARIABLE, EcsAgent  # noqa: PLC0415 - only where it is used
+
+        return EcsAgent(self._environ.get(VARIABLE), self._board, self._action.handler.config.timeout)
 
     def _watch(self, now: float) -> None:
         """Tell when the loop hangs; end the process when the poll thread, told to stop or stopping, is late."""

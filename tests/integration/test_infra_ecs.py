@@ -66,15 +66,15 @@ class Deployed:
         self.ecs = direct.client("ecs")
         self.iam = direct.client("iam")
         self.name = f"tag-sync-{uuid.uuid4().hex[:8]}"
-        cluster = f"cluster-{uuid.uuid4().hex[:8]}"
-        self.ecs.create_cluster(clusterName=cluster)
+        self.cluster = f"cluster-{uuid.uuid4().hex[:8]}"
+        self.ecs.create_cluster(clusterName=self.cluster)
         ec2 = direct.client("ec2")
         (vpc,) = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
         subnets = ec2.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [vpc["VpcId"]]}])["Subnets"]
         given = {
             "ActionName": self.name,
             "ImageUri": "123456789012.dkr.ecr.us-east-1.amazonaws.com/datahub-poller:0.1.0",
-            "ClusterName": cluster,
+            "ClusterName": self.cluster,
             "VpcId": vpc["VpcId"],
             "SubnetIds": ",".join(each["SubnetId"] for each in subnets[:2]),
             "BootstrapServers": "b-1.events.abc.c2.kafka.us-east-1.amazonaws.com:9098",
@@ -232,6 +232,18 @@ def test_the_task_role_is_what_is_called_for(letters, aws):
             if "kafka-cluster:AlterGroup" in statement["Action"]:
                 statement["Action"].remove("kafka-cluster:AlterGroup")
     assert {call.action for call in not_allowed(narrowed, calls)} == {"kafka-cluster:AlterGroup"}
+
+
+def test_long_batches_may_ask_for_protection_of_tasks_in_this_cluster_alone(aws):
+    """The agent calls AWS with the task's role; that it is asked is in `test_scale_in_protection.py`."""
+    made = Deployed(aws, ScaleInProtection="true", SchemaRegistryUrl="https://registry.example.org")
+    cluster = made.cluster
+    asked = {Call("ecs:UpdateTaskProtection", f"arn:aws:ecs:us-east-1:123456789012:task/{cluster}/0123456789abcdef")}
+    documents = made.documents("TaskRole")
+    assert not_allowed(documents, asked) == set()
+    assert not_called(documents, asked) == set()
+    elsewhere = {Call("ecs:UpdateTaskProtection", "arn:aws:ecs:us-east-1:123456789012:task/other/0123456789abcdef")}
+    assert not_allowed(documents, elsewhere) == elsewhere
 
 
 def test_with_a_confluent_registry_and_a_password_there_are_no_rights_of_awss_but_to_the_secret(aws):

@@ -114,6 +114,11 @@ class Shutdown(Section):
     deadline: Annotated[Seconds, checked(Duration(0, 3600))] = Field(
         default=25.0, description="How long running calls may take to end after SIGTERM, or when partitions move away."
     )
+    scale_in_protection: Annotated[Literal["ecs"] | None, checked(OneOf(("ecs",)))] = Field(
+        default=None,
+        description="`ecs`: while a batch takes longer than 2 s, and `handler.config.timeout` at most, ECS is asked to "
+        "take other tasks away.",
+    )
 
 
 class Options(Section):
