@@ -127,7 +127,7 @@ def test_the_services_commands_bring_every_sample_to_the_handler(broker, start, 
     url = served(tmp_path / "registry")
     assert healthy("registry", _8081=url.rpartition(":")[2])
     producer = start("producer", "--every", "0", words=[("kafka:19092", bootstrap)])
-    hosts = {"kafka:19092": bootstrap, "http://registry:8081": url}
+    hosts = {"kafka:19092": bootstrap, "http://registry:8081": url, "0.0.0.0": HOST}
     environ = {name: hosts[value] for name, value in SERVICES["poller"]["environment"].items()}
     quick = {f"KAFKA_PROPERTIES_{key.upper().replace('.', '_')}": str(value) for key, value in bed.consumer.items()}
     poller = start("poller", "--status-port", "0", environ=environ | quick)

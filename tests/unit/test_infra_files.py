@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -14,6 +15,7 @@ import yaml
 
 from datahub_poller.config import load
 from datahub_poller.config.container import Container
+from datahub_poller.observe.catalogue import CATALOGUE
 from datahub_poller.observe.server import StatusServer
 from datahub_poller.observe.status import Board
 from support.dockerfile import health_command, in_context, instructions, last, stages
@@ -208,7 +210,7 @@ def test_a_service_waits_for_what_it_needs_and_nobody_keeps_the_poller_s_health_
 
 def test_what_runs_our_image_can_write_to_mounts_only():
     ours = {name: it for name, it in SERVICES.items() if it["image"] == "datahub-poller"}
-    assert set(ours) == set(SERVICES) - {"kafka"}
+    assert set(ours) == set(SERVICES) - {"kafka", "prometheus", "grafana"}
     for service in ours.values():
         assert service["read_only"]
         assert service["cap_drop"] == ["ALL"]
@@ -221,3 +223,56 @@ def test_kafka_is_the_one_that_the_tests_run_on():
     pom = (ROOT / "tests/kafka/pom.xml").read_text()
     version = re.search(r"<kafka.version>(.+)</kafka.version>", pom)[1]
     assert SERVICES["kafka"]["image"] == f"apache/kafka:{version}"
+
+
+# -- what is shown
+
+
+PROMETHEUS = yaml.safe_load((ROOT / "infra/compose/prometheus.yaml").read_text())
+DASHBOARD = json.loads((ROOT / "infra/compose/grafana/dashboard.json").read_text())
+
+
+def test_prometheus_asks_the_poller_where_it_listens():
+    (job,) = PROMETHEUS["scrape_configs"]
+    (targets,) = job["static_configs"]
+    assert targets["targets"] == [f"poller:{action().status.port}"]
+    assert action().status.host == "0.0.0.0"
+    assert "metrics_path" not in job  # /metrics
+    assert "ports" not in SERVICES["poller"]
+
+
+def test_what_prometheus_and_grafana_are_given_is_there_and_cannot_be_written_to():
+    for name in ("prometheus", "grafana"):
+        service = SERVICES[name]
+        assert service["read_only"]
+        assert re.fullmatch(r"[a-z/]+:v?\d+\.\d+\.\d+", service["image"])
+        for volume in service["volumes"]:
+            source, _, mode = volume.split(":")
+            assert (ROOT / "infra" / source).is_file()
+            assert mode == "ro"
+    mounted = [volume.split(":")[1] for volume in SERVICES["grafana"]["volumes"]]
+    assert SERVICES["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"] in mounted
+    provider = yaml.safe_load((ROOT / "infra/compose/grafana/dashboards.yaml").read_text())["providers"][0]
+    assert any(PurePosixPath(each).parent == PurePosixPath(provider["options"]["path"]) for each in mounted)
+    source = yaml.safe_load((ROOT / "infra/compose/grafana/datasource.yaml").read_text())["datasources"][0]
+    assert source["url"] == "http://prometheus:9090"
+    assert {panel["datasource"]["uid"] for panel in DASHBOARD["panels"]} == {source["uid"]}
+
+
+def test_the_dashboard_shows_series_that_there_are_with_labels_that_they_have():
+    series = {metric.name: set(metric.labels) for metric in CATALOGUE}
+    for metric in CATALOGUE:
+        if metric.kind == "histogram":
+            series |= {f"{metric.name}_{part}": {*metric.labels, "le"} for part in ("bucket", "sum", "count")}
+    shown = set()
+    for panel in DASHBOARD["panels"]:
+        for target in panel["targets"]:
+            (name,) = set(re.findall(r"\bdatahub_poller_\w+", target["expr"]))
+            grouped = re.findall(r"by \(([^)]*)\)", target["expr"])
+            labels = {label.strip() for group in grouped for label in group.split(",")}
+            assert labels <= series[name], target["expr"]
+            assert set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"])) <= labels | {"instance"}
+            assert target["expr"].count("(") == target["expr"].count(")")
+            shown.add(name)
+    assert len(shown) >= 15
+    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
