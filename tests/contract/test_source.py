@@ -837,8 +837,11 @@ def test_a_commit_on_its_way_when_the_partitions_go_is_answered_once(stage, grou
     topic = stage.topic(2)
     zero, one = tps(topic, 0, 1)
 
+    asked = []
+
     def hasty(member, gone):
         if member.settled:
+            asked.append(set(gone))
             member.commit(dict.fromkeys(gone, 0))
 
     first = stage.member(group, topic, on_revoke=hasty)
@@ -847,8 +850,11 @@ def test_a_commit_on_its_way_when_the_partitions_go_is_answered_once(stage, grou
     second = stage.member(group, topic)
     until(lambda: len(first.owned) == len(second.owned) == 1 and first.settled, first, second)
     drive(0.5, first, second)
-    (answer,) = first.answers
-    assert set(answer.offsets) == ({zero, one} if answer.error is None else set())
+    # Once for each: on a busy machine the group may be balanced twice before each has its own.
+    assert asked
+    assert [set(each.offsets) for each in first.answers] == [
+        gone if each.error is None else set() for gone, each in zip(asked, first.answers, strict=True)
+    ]
 
 
 def test_closing_revokes_what_is_owned_so_that_the_last_commit_can_be_made(stage, group):
