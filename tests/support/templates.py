@@ -64,7 +64,7 @@ def settled(document: Mapping[str, Any], parameters: Mapping[str, str]) -> dict[
                 return all(holds(each) for each in several)
             case {"Fn::Or": several}:
                 return any(holds(each) for each in several)
-            case {"Fn::Equals": [{"Ref": name}, text]}:
+            case {"Fn::Equals": [{"Ref": name} | {"Fn::Join": [_, {"Ref": name}]}, text]}:
                 return values[name] == text
         raise AssertionError(condition)
 
@@ -73,14 +73,14 @@ def settled(document: Mapping[str, Any], parameters: Mapping[str, str]) -> dict[
             case {"Fn::If": [name, one, other]}:
                 return decided(one if holds({"Condition": name}) else other)
             case dict():
-                pairs = ((key, decided(item)) for key, item in value.items() if key != "Condition")
+                pairs = ((key, decided(item)) for key, item in value.items())
                 return {key: item for key, item in pairs if item != _NO_VALUE}
             case list():
                 return [item for item in map(decided, value) if item != _NO_VALUE]
         return value
 
     kept = {
-        name: each
+        name: {key: item for key, item in each.items() if key != "Condition"}
         for name, each in document["Resources"].items()
         if "Condition" not in each or holds({"Condition": each["Condition"]})
     }
@@ -110,5 +110,7 @@ class Stack:
         self.resources = {
             each["LogicalResourceId"]: each["PhysicalResourceId"] for each in found if "LogicalResourceId" in each
         }
-        wanted = re.findall(r"^  (\w+):\n    Type: AWS::", template.read_text(), re.MULTILINE)
+        wanted = re.findall(
+            r"^  (\w+):\n    Type: AWS::", template.read_text().partition("\nResources:")[2], re.MULTILINE
+        )
         self.passed_over = set(wanted) - self.resources.keys()
