@@ -79,12 +79,19 @@ def settled(document: Mapping[str, Any], parameters: Mapping[str, str]) -> dict[
                 return [item for item in map(decided, value) if item != _NO_VALUE]
         return value
 
-    kept = {
-        name: {key: item for key, item in each.items() if key != "Condition"}
-        for name, each in document["Resources"].items()
-        if "Condition" not in each or holds({"Condition": each["Condition"]})
+    def kept(section: Mapping[str, Any]) -> Any:
+        wanted = {
+            name: {key: item for key, item in each.items() if key != "Condition"}
+            for name, each in section.items()
+            if "Condition" not in each or holds({"Condition": each["Condition"]})
+        }
+        return decided(wanted)
+
+    return {
+        "Parameters": document["Parameters"],
+        "Resources": kept(document["Resources"]),
+        "Outputs": kept(document["Outputs"]),
     }
-    return {"Parameters": document["Parameters"], "Resources": decided(kept), "Outputs": document["Outputs"]}
 
 
 _NO_VALUE = {"Ref": "AWS::NoValue"}

@@ -1,0 +1,95 @@
+"""The command `aws` as far as the pages use it, by boto3 against an emulator: what a person types is run as it stands.
+
+Run as a program. Operations take their arguments as AWS's model names them; `cloudformation deploy` goes by
+`templates.settled`, since the emulator does not decide every condition. An argument that there is none of fails.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import boto3
+import jmespath
+from botocore import xform_name
+from cfnlint.decode import decode
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from support.templates import Stack, settled
+
+
+def main(words: list[str]) -> None:
+    """One command."""
+    service, operation, *rest = words
+    options = parsed(rest)
+    query, form = options.pop("query", [None])[0], options.pop("output", ["json"])[0]
+    options.pop("region", None)
+    client = boto3.client(service)  # type: ignore[call-overload]  # whatever service it is
+    if (service, operation) == ("cloudformation", "deploy"):
+        deploy(client, options)
+        return
+    model = client.meta.service_model.operation_model(client.meta.method_to_api_mapping[operation.replace("-", "_")])
+    members = {xform_name(name, "-"): (name, shape) for name, shape in model.input_shape.members.items()}
+    arguments = {}
+    for option, values in options.items():
+        name, shape = members[option]
+        arguments[name] = value(shape, values)
+    answer = getattr(client, operation.replace("-", "_"))(**arguments)
+    answer.pop("ResponseMetadata", None)
+    found = answer if query is None else jmespath.search(query, answer)
+    if form == "text":
+        print(*(found if isinstance(found, list) else [found]), sep="\t")
+    else:
+        print(json.dumps(found, default=str))
+
+
+def parsed(words: list[str]) -> dict[str, list[str]]:
+    """Options with their values."""
+    options: dict[str, list[str]] = {}
+    name = ""
+    for word in words:
+        if word.startswith("--"):
+            name = word[2:]
+            options[name] = []
+        else:
+            options[name].append(word)
+    return options
+
+
+def value(shape: Any, values: list[str]) -> Any:
+    """As the model wants it."""
+    match shape.type_name:
+        case "list":
+            return values
+        case "structure":
+            pairs = dict(each.split("=", 1) for each in ",".join(values).split(","))
+            return {name: value(shape.members[name], [text]) for name, text in pairs.items()}
+        case "boolean":
+            return not values or values == ["true"]
+        case "integer" | "long":
+            return int(values[0])
+    (text,) = values
+    return text
+
+
+def deploy(client: Any, options: dict[str, list[str]]) -> None:
+    """A template with its parameters; those that it does not have, or that are missing, fail."""
+    template = Path(options.pop("template-file")[0])
+    given = dict(each.split("=", 1) for each in options.pop("parameter-overrides", []))
+    assert options.pop("capabilities") == ["CAPABILITY_IAM"]
+    (name,) = options.pop("stack-name")
+    assert not options, options
+    document, _ = decode(str(template))
+    known = document["Parameters"]
+    assert given.keys() <= known.keys(), given.keys() - known.keys()
+    missing = {each for each, about in known.items() if "Default" not in about} - given.keys()
+    assert not missing, missing
+    Stack(client, name, template, given, json.dumps(settled(document, given)))
+    print(f"Successfully created/updated stack - {name}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
