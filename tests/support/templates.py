@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cfnlint.decode import decode
+
 ROOT = Path(__file__).parents[2]
 INFRA = ROOT / "infra"
 BIN = Path(sys.prefix, "bin")
@@ -121,3 +123,18 @@ class Stack:
             r"^  (\w+):\n    Type: AWS::", template.read_text().partition("\nResources:")[2], re.MULTILINE
         )
         self.passed_over = set(wanted) - self.resources.keys()
+
+
+def parameters(template: Path) -> str:
+    """What a template's parameters are for, as a table. `python tests/support/templates.py FILE` prints it."""
+    document, _ = decode(str(template))
+    rows = []
+    for name, about in document["Parameters"].items():
+        default = str(about["Default"]) if "Default" in about else "required"
+        shown = default if default in ("required", "") else f"`{default}`"
+        rows.append(f"| `{name}` | {shown} | {about['Description']} |\n")
+    return "| parameter | default | what it does |\n| --- | --- | --- |\n" + "".join(rows)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(parameters(Path(sys.argv[1])))

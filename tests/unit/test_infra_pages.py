@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from datahub_poller.observe.catalogue import CATALOGUE
+from support.templates import parameters
 
 INFRA = Path(__file__).parents[2] / "infra"
 COST = (INFRA / "cost.md").read_text()
@@ -38,5 +39,21 @@ def test_it_counts_the_metrics_and_alarms_that_there_are():
 
 def test_the_runbook_has_a_line_for_each_alarm():
     names = re.findall(r"^  (\w+):\n    Type: AWS::CloudWatch::Alarm", SERVICE, re.MULTILINE)
-    page = (INFRA / "ecs" / "README.md").read_text()
+    page = (INFRA / "ecs" / "README.md").read_text().partition("## Parameters")[0]
     assert re.findall(r"^\| `(\w+Alarm)` \|", page, re.MULTILINE) == names
+
+
+@pytest.mark.parametrize("template", ["ecs/service.yaml", "ec2/group.yaml", "dead-letters/queue.yaml"])
+def test_every_parameter_says_what_it_does(template):
+    for row in parameters(INFRA / template).splitlines()[2:]:
+        name, _, says = (cell.strip() for cell in row.strip("|").split("|"))
+        assert says.endswith((".", "}.")), name
+
+
+@pytest.mark.parametrize(("page", "template"), [("ecs", "service.yaml"), ("ec2", "group.yaml")])
+def test_the_page_holds_the_table_of_parameters(page, template):
+    text = (INFRA / page / "README.md").read_text()
+    held = text.partition("<!-- parameters:begin -->\n")[2].partition("<!-- parameters:end -->")[0]
+    assert held == parameters(INFRA / page / template), (
+        f"run: python tests/support/templates.py infra/{page}/{template}"
+    )
