@@ -13,9 +13,12 @@ from typing import Any, Final, NamedTuple
 MSK_IAM: Final = "msk-iam"
 """Our own word for the function that gives tokens; DataHub's is a module and a function."""
 DATAHUBS: Final = "datahub_actions.utils.kafka_msk_iam:oauth_cb"
+DATAHUBS_REGION: Final = "us-east-1"
+"""What DataHub's function takes where nothing names a region; a file that runs by it today goes on."""
 SETTINGS: Final = "sasl.oauthbearer.config"
 
 _HOST: Final = re.compile(r"\.kafka(?:-serverless)?\.([a-z]{2,}(?:-[a-z]+)+-\d+)\.amazonaws\.com(?:\.cn)?(?::|,|$)")
+_MECHANISMS: Final = ("sasl.mechanism", "sasl.mechanisms")
 _REGION: Final = re.compile(r"[a-z]{2,}(?:-[a-z]+)+-\d+")
 _FIXED: Final[Mapping[str, str]] = {
     "security.protocol": "SASL_SSL",
@@ -79,6 +82,3 @@ def contradictions(consumer_config: Mapping[str, Any]) -> list[tuple[str, str]]:
         if key in consumer_config and str(consumer_config[key]).upper() != value:
             found.append((key, f"Leave it out: it is {value}."))
     return found
-
-
-_MECHANISMS: Final = ("sasl.mechanism", "sasl.mechanisms")

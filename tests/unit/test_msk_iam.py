@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import sys
 
 import pytest
@@ -150,8 +151,13 @@ def test_seconds_not_milliseconds(somebody):
     assert expires < 10_000_000_000
 
 
-def test_without_a_region_datahubs_default(somebody):
-    assert MskIam("").region == "us-east-1"
+def test_without_a_region_datahubs_function_takes_its_own_and_the_word_says_so(somebody):
+    token, *_ = TokenSource(DATAHUBS, "")("")
+    assert base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).startswith(
+        b"https://kafka.us-east-1.amazonaws.com/"
+    )
+    with pytest.raises(CannotStart, match=r"no AWS region is known.* Set source.config.connection.auth.region"):
+        TokenSource(MSK_IAM, "")
 
 
 def test_the_region_of_the_environment(somebody, monkeypatch):
@@ -171,7 +177,7 @@ def test_no_credentials_are_told_at_the_start_with_the_key(name, key):
 
 def test_a_region_that_is_none(somebody, monkeypatch):
     monkeypatch.setenv("AWS_REGION", "nowhere")
-    with pytest.raises(CannotStart, match=r"'nowhere' is no AWS region: set source.config.connection.auth.region"):
+    with pytest.raises(CannotStart, match=r"'nowhere' is no AWS region\. Set source.config.connection.auth.region"):
         TokenSource(MSK_IAM, "")
 
 

@@ -15,8 +15,7 @@ from typing import Any, Final
 from datahub_poller.aws import Account, about_credentials, code_of, provider_of, seconds_left
 from datahub_poller.msk import Identity, identity, is_region
 
-DEFAULT_REGION: Final = "us-east-1"
-"""What DataHub's own function takes where nothing names a region."""
+_SET_REGION: Final = "Set source.config.connection.auth.region, or AWS_REGION"
 TOLERANCE: Final = 300.0
 """Seconds by which a signature's time may be off: AWS refuses more."""
 ASK_AGAIN_SECONDS: Final = 60.0
@@ -39,6 +38,7 @@ class MskIam:
         settings: str,
         wall: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
+        default_region: str | None = None,
     ) -> None:
         try:
             from aws_msk_iam_sasl_signer import MSKAuthTokenProvider  # noqa: PLC0415 - only where it is used
@@ -48,7 +48,7 @@ class MskIam:
         self._sign = MSKAuthTokenProvider.generate_auth_token_from_credentials_provider
         self._wall = wall
         self._clock = clock
-        self.region = _region(wanted)
+        self.region = _region(wanted, default_region)
         self._account = Account(self.region, role=wanted.role, external_id=wanted.external_id)
         self._session = self._account.session()
         self._asked_at = float("-inf")
@@ -140,8 +140,10 @@ _NO_CREDENTIALS: Final = (
 )
 
 
-def _region(wanted: Identity) -> str:
-    found = wanted.region or Account().session().get_config_variable("region") or DEFAULT_REGION
+def _region(wanted: Identity, default: str | None) -> str:
+    found = wanted.region or Account().session().get_config_variable("region") or default
+    if found is None:
+        raise ValueError(f"no AWS region is known: the servers' names hold none. {_SET_REGION}")
     if not is_region(found):
-        raise ValueError(f"{found!r} is no AWS region: set source.config.connection.auth.region, or AWS_REGION")
+        raise ValueError(f"{found!r} is no AWS region. {_SET_REGION}")
     return str(found)

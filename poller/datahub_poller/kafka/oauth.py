@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from datahub_poller.errors import CannotStart
 from datahub_poller.kafka.msk_iam import MskIam
-from datahub_poller.msk import MSK_IAM, is_msk_iam
+from datahub_poller.msk import DATAHUBS, DATAHUBS_REGION, MSK_IAM, is_msk_iam
 from datahub_poller.observe.logs import log_event
 
 KEY: Final = "source.config.connection.consumer_config.oauth_cb"
@@ -36,7 +36,11 @@ class TokenSource:
         self._wall = wall
         self.failure: str | None = None
         try:
-            self._function = MskIam(config, wall) if is_msk_iam(name) else _found(name)
+            if is_msk_iam(name):
+                default = DATAHUBS_REGION if name == DATAHUBS else None
+                self._function: Callable[[str], Any] = MskIam(config, wall, default_region=default)
+            else:
+                self._function = _found(name)
             self._first: Token | None = self._asked(config)
             self._last: Token = self._first
         except CannotStart:
