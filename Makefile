@@ -91,8 +91,8 @@ lock: $(VENV)/.dev  ## pin the dependencies anew (make lock UPGRADE=--upgrade fo
 	$(COMPILE) $(UPGRADE) --group dev --extra msk pyproject.toml -o requirements-dev.txt
 	$(COMPILE) -c requirements-dev.txt --extra msk pyproject.toml -o requirements.txt
 	echo 'checkov' | $(COMPILE) $(UPGRADE) - -o requirements-checkov.txt
-	echo 'hatchling' | $(COMPILE) -c requirements-dev.txt - -o infra/requirements-build.txt
-	@! grep -n '://' requirements.txt requirements-dev.txt requirements-checkov.txt infra/requirements-build.txt || { echo 'make lock: an address got into a pin file' >&2; exit 1; }
+	echo 'hatchling' | $(COMPILE) -c requirements-dev.txt - -o infra/docker/requirements-build.txt
+	@! grep -n '://' requirements.txt requirements-dev.txt requirements-checkov.txt infra/docker/requirements-build.txt || { echo 'make lock: an address got into a pin file' >&2; exit 1; }
 
 wheel: $(VENV)/.dev  ## build dist/datahub_poller-*.whl
 	$(BIN)/python -m build --wheel --no-isolation
@@ -100,7 +100,7 @@ wheel: $(VENV)/.dev  ## build dist/datahub_poller-*.whl
 image:  ## build the container image datahub-poller (CONTAINERS=podman for another builder)
 	@command -v $(CONTAINERS) >/dev/null \
 	    || { echo 'make image: $(CONTAINERS) is not there; install it, or name another builder: make image CONTAINERS=podman' >&2; exit 1; }
-	$(CONTAINERS) build -f infra/Dockerfile -t datahub-poller .
+	$(CONTAINERS) build -f infra/docker/Dockerfile -t datahub-poller .
 
 keys: $(VENV)/.runtime  ## print every key of the action file as Markdown
 	@$(BIN)/python -m datahub_poller.config.reference

@@ -1,4 +1,4 @@
-"""infra/compose.yaml without containers: its commands as processes, on a broker of the tests and with its own Kafka."""
+"""infra/docker/compose.yaml without containers: its commands as processes, on a broker of ours and with its own Kafka."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from support.dockerfile import last, stages
 from support.tether import tethered
 
 ROOT = Path(__file__).parents[2]
-SERVICES = yaml.safe_load((ROOT / "infra/compose.yaml").read_text())["services"]
-IMAGE = stages((ROOT / "infra/Dockerfile").read_text())[-1]
+SERVICES = yaml.safe_load((ROOT / "infra/docker/compose.yaml").read_text())["services"]
+IMAGE = stages((ROOT / "infra/docker/Dockerfile").read_text())[-1]
 MOUNTED = "/etc/datahub-poller"
 TOPICS = (PLATFORM_TOPIC, TIMESERIES_TOPIC, VERSIONED_TOPIC)
 
@@ -75,7 +75,7 @@ def broker(request, tmp_path):
 def start(tmp_path):
     """Starts a service's command as a process, with words of it replaced; the log is a file of the service's name."""
     running = []
-    mounted = shutil.copytree(ROOT / "infra/compose", tmp_path / "compose")
+    mounted = shutil.copytree(ROOT / "infra/docker/compose", tmp_path / "compose")
     with (mounted / "action.yaml").open("a") as action:
         action.write(
             "dead_letter: {config: {ephemeral: accept}}\n"
@@ -169,7 +169,7 @@ def test_a_producer_whose_broker_refuses_says_so_and_fails(mock_bed, start, tmp_
 def test_a_refusal_that_the_client_knows_of_already_counts_as_one(mock_bed):
     mock_bed.create_topic(PLATFORM_TOPIC)
     mock_bed.cluster.topic_error(PLATFORM_TOPIC, 29)
-    stand_in = runpy.run_path(str(ROOT / "infra/compose/stand_in.py"))
+    stand_in = runpy.run_path(str(ROOT / "infra/docker/compose/stand_in.py"))
     producer = Producer({"bootstrap.servers": mock_bed.bootstrap})
     events = [event for event in islice(story(), 100) if event.topic == PLATFORM_TOPIC][:3]
     for _ in range(2):  # the second time nothing is even sent

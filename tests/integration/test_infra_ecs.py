@@ -142,7 +142,7 @@ def test_the_task_outlives_the_drain():
 
 
 def test_the_health_check_is_the_images():
-    image = (INFRA / "Dockerfile").read_text()
+    image = (INFRA / "docker" / "Dockerfile").read_text()
     (container, *_) = DOCUMENT["Resources"]["Task"]["Properties"]["ContainerDefinitions"]
     command = container["HealthCheck"]["Command"]
     found = re.search(r"^    CMD (\[.*\])$", image, re.MULTILINE)

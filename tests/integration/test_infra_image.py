@@ -158,7 +158,7 @@ def test_the_registry_stand_in_ends_on_sigterm_as_process_1(image, tmp_path):
     script = "/etc/datahub-poller/stand_in.py"
     words = ["python", script, "registry", "--host", "127.0.0.1", "--port", "0"]
     log = tmp_path / "log"
-    with FirstProcess(image.command(words, ROOT / "infra/compose", None, {}), log) as registry:
+    with FirstProcess(image.command(words, ROOT / "infra/docker/compose", None, {}), log) as registry:
         eventually(lambda: "http://" in log.read_text(), "the registry does not serve")
         registry.terminate()
         assert registry.wait(10) == 0

@@ -63,7 +63,7 @@ class PretendImage:
         missing = [name for name in _TOOLS if shutil.which(name) is None]
         if os.geteuid() != 0 or missing:
             raise UnavailableError("needs root" if os.geteuid() else f"no {missing[0]} on PATH")
-        self._stages = stages((context / "infra/Dockerfile").read_text())
+        self._stages = stages((context / "infra/docker/Dockerfile").read_text())
         self._place = place / "image"
         self._place.mkdir()
         self._context = place / "context"

@@ -21,8 +21,8 @@ from datahub_poller.observe.status import Board
 from support.dockerfile import health_command, in_context, instructions, last, stages
 
 ROOT = Path(__file__).parents[2]
-DOCKERFILE = (ROOT / "infra/Dockerfile").read_text()
-COMPOSE_TEXT = (ROOT / "infra/compose.yaml").read_text()
+DOCKERFILE = (ROOT / "infra/docker/Dockerfile").read_text()
+COMPOSE_TEXT = (ROOT / "infra/docker/compose.yaml").read_text()
 COMPOSE = yaml.safe_load(COMPOSE_TEXT)
 SERVICES = COMPOSE["services"]
 BUILDER, IMAGE = stages(DOCKERFILE)
@@ -116,7 +116,7 @@ def test_everything_that_pip_fetches_is_pinned_by_its_hash():
         assert "--require-hashes" in command or "--no-build-isolation" in command, command
         assert "--no-deps" in command
     pinned = re.compile(r"^([\w.-]+)==(\S+)", re.MULTILINE)
-    build = dict(pinned.findall((ROOT / "infra/requirements-build.txt").read_text()))
+    build = dict(pinned.findall((ROOT / "infra/docker/requirements-build.txt").read_text()))
     dev = dict(pinned.findall((ROOT / "requirements-dev.txt").read_text()))
     assert "hatchling" in build
     assert build.items() <= dev.items()
@@ -164,7 +164,7 @@ def test_make_image_builds_from_the_root(tmp_path):
     (tmp_path / "Makefile").write_text((ROOT / "Makefile").read_text())
     env = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     done = ran(["make", "image", "CONTAINERS=echo"], cwd=tmp_path, env=env)
-    assert done.stdout.splitlines()[-1] == "build -f infra/Dockerfile -t datahub-poller ."
+    assert done.stdout.splitlines()[-1] == "build -f infra/docker/Dockerfile -t datahub-poller ."
 
 
 # -- Compose
@@ -176,7 +176,7 @@ def seconds(text: str) -> int:
 
 def action():
     environ = {name: str(value) for name, value in SERVICES["poller"]["environment"].items()}
-    return load(ROOT / "infra/compose/action.yaml", environ)
+    return load(ROOT / "infra/docker/compose/action.yaml", environ)
 
 
 def test_ports_are_published_on_this_machine_only():
@@ -214,7 +214,7 @@ def test_what_runs_our_image_can_write_to_mounts_only():
     for service in ours.values():
         assert service["read_only"]
         assert service["cap_drop"] == ["ALL"]
-        assert service["build"] == {"context": "..", "dockerfile": "infra/Dockerfile"}
+        assert service["build"] == {"context": "../..", "dockerfile": "infra/docker/Dockerfile"}
         assert "./compose:/etc/datahub-poller:ro" in service["volumes"]
     assert PurePosixPath(last(IMAGE, "CMD").listed[-1]) == PurePosixPath("/etc/datahub-poller/action.yaml")
 
@@ -228,8 +228,8 @@ def test_kafka_is_the_one_that_the_tests_run_on():
 # -- what is shown
 
 
-PROMETHEUS = yaml.safe_load((ROOT / "infra/compose/prometheus.yaml").read_text())
-DASHBOARD = json.loads((ROOT / "infra/compose/grafana/dashboard.json").read_text())
+PROMETHEUS = yaml.safe_load((ROOT / "infra/docker/compose/prometheus.yaml").read_text())
+DASHBOARD = json.loads((ROOT / "infra/docker/compose/grafana/dashboard.json").read_text())
 
 
 def test_prometheus_asks_the_poller_where_it_listens():
@@ -248,13 +248,13 @@ def test_what_prometheus_and_grafana_are_given_is_there_and_cannot_be_written_to
         assert re.fullmatch(r"[a-z/]+:v?\d+\.\d+\.\d+", service["image"])
         for volume in service["volumes"]:
             source, _, mode = volume.split(":")
-            assert (ROOT / "infra" / source).is_file()
+            assert (ROOT / "infra/docker" / source).is_file()
             assert mode == "ro"
     mounted = [volume.split(":")[1] for volume in SERVICES["grafana"]["volumes"]]
     assert SERVICES["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"] in mounted
-    provider = yaml.safe_load((ROOT / "infra/compose/grafana/dashboards.yaml").read_text())["providers"][0]
+    provider = yaml.safe_load((ROOT / "infra/docker/compose/grafana/dashboards.yaml").read_text())["providers"][0]
     assert any(PurePosixPath(each).parent == PurePosixPath(provider["options"]["path"]) for each in mounted)
-    source = yaml.safe_load((ROOT / "infra/compose/grafana/datasource.yaml").read_text())["datasources"][0]
+    source = yaml.safe_load((ROOT / "infra/docker/compose/grafana/datasource.yaml").read_text())["datasources"][0]
     assert source["url"] == "http://prometheus:9090"
     assert {panel["datasource"]["uid"] for panel in DASHBOARD["panels"]} == {source["uid"]}
 
