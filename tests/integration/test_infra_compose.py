@@ -1,4 +1,4 @@
-"""infra/docker/compose.yaml without containers: its commands as processes, on a broker of ours and with its own Kafka."""
+"""infra/docker/compose.yaml without containers: its commands as processes, on a broker of ours, and its own Kafka."""
 
 from __future__ import annotations
 
