@@ -92,15 +92,18 @@ lock: $(VENV)/.dev  ## pin the dependencies anew (make lock UPGRADE=--upgrade fo
 	$(COMPILE) -c requirements-dev.txt --extra msk pyproject.toml -o requirements.txt
 	echo 'checkov' | $(COMPILE) $(UPGRADE) - -o requirements-checkov.txt
 	echo 'hatchling' | $(COMPILE) -c requirements-dev.txt - -o infra/docker/requirements-build.txt
-	@! grep -n '://' requirements.txt requirements-dev.txt requirements-checkov.txt infra/docker/requirements-build.txt || { echo 'make lock: an address got into a pin file' >&2; exit 1; }
+	printf 'cyclonedx-bom\ndebsbom[cdx]\n' | $(COMPILE) $(UPGRADE) - -o infra/docker/requirements-sbom.txt
+	@! grep -n '://' requirements*.txt infra/docker/requirements-*.txt || { echo 'make lock: an address got into a pin file' >&2; exit 1; }
 
 wheel: $(VENV)/.dev  ## build dist/datahub_poller-*.whl
 	$(BIN)/python -m build --wheel --no-isolation
 
-image:  ## build the container image datahub-poller (CONTAINERS=podman for another builder)
+# Podman and buildah keep a HEALTHCHECK in Docker's format alone.
+image: export BUILDAH_FORMAT := docker
+image:  ## build the container image datahub-poller (CONTAINERS=podman for another builder, PYTHON_IMAGE=... for a base)
 	@command -v $(CONTAINERS) >/dev/null \
 	    || { echo 'make image: $(CONTAINERS) is not there; install it, or name another builder: make image CONTAINERS=podman' >&2; exit 1; }
-	$(CONTAINERS) build -f infra/docker/Dockerfile -t datahub-poller .
+	$(CONTAINERS) build $(if $(PYTHON_IMAGE),--build-arg PYTHON_IMAGE=$(PYTHON_IMAGE)) -f infra/docker/Dockerfile -t datahub-poller .
 
 keys: $(VENV)/.runtime  ## print every key of the action file as Markdown
 	@$(BIN)/python -m datahub_poller.config.reference

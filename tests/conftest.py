@@ -17,7 +17,9 @@ from hypothesis import HealthCheck, settings
 from datahub_poller.demo.broker import MockCluster
 from glue_serde.harness import GlueJava, glue_serde_libs
 from kafka.cluster import KafkaCluster, kafka_libs
+from support import image_base
 from support.brokers import Bed, KafkaBed, MockBed
+from support.images import Built, Images
 from support.jars import UnavailableError
 from support.moto_server import MotoServer
 
@@ -131,6 +133,21 @@ def glue_java(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     """AWS's own serializer for Kafka, on the Glue registry of `moto_server`."""
     jars = _or_not_run("java", "AWS's Java serializer")
     return GlueJava(request.getfixturevalue("moto_server"), jars, tmp_path_factory.mktemp("glue-serde"))
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
+    """The image, built from the Dockerfile on a base of Debian's packages; a machine may lack what that needs."""
+    try:
+        tar = image_base.base("trixie")
+        with Images(tmp_path_factory.mktemp("image")) as images:
+            image = Built(images, tmp_path_factory.mktemp("containers"))
+            image.make(tar)
+            yield image
+    except UnavailableError as reason:
+        if os.environ.get("REQUIRE_IMAGE", "") == "1":
+            pytest.fail(f"REQUIRE_IMAGE=1, and the image cannot be built and run: {reason}", pytrace=False)
+        pytest.skip(f"{NOT_RUN}the image ({reason})")
 
 
 @functools.cache

@@ -12,7 +12,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -43,10 +43,18 @@ TOKEN_SECONDS: Final = 7
 class Field:
     """One run: a topic for each route, a group of `members` pollers in slots "a", "b", ..., and their traffic.
 
-    `environ` is given to every process that is started.
+    `environ` is given to every process that is started, `program` is what Python runs as the poller.
     """
 
-    def __init__(self, cluster: KafkaCluster, directory: Path, name: str, seed: int, setting: Setting) -> None:
+    def __init__(
+        self,
+        cluster: KafkaCluster,
+        directory: Path,
+        name: str,
+        seed: int,
+        setting: Setting,
+        program: Sequence[str] = ("-m", "datahub_poller"),
+    ) -> None:
         self.cluster = cluster
         self.directory = directory
         self.name = name
@@ -57,6 +65,7 @@ class Field:
         self.faults: list[str] = []
         self.gone = 0
         self.environ: dict[str, str] = {}
+        self._program = program
         names = {route: f"{name}-{route}" for route in SCHEMAS}
         self.topics = Topics(cluster.bootstrap, name, names, setting.partitions, setting.topic)
         self.processes = Processes(directory, self.broken_since)
@@ -121,7 +130,7 @@ class Field:
     def start(self, slot: str, **environ: str) -> Running:
         """A new process in an empty slot. With DIE_AT it kills itself at a named point."""
         more = {**self.environ, **environ}
-        program = (LAUNCH,) if more else ("-m", "datahub_poller")
+        program = (LAUNCH,) if more else self._program
         return self.processes.start(slot, self.directory / "action.json", program, more)
 
     def start_theirs(self, slot: str) -> Running:

@@ -1,6 +1,7 @@
-"""The poller as process 1 with a root that is read-only, on a real Kafka under load: how it ends, and what it leaves.
+"""The poller from its image, as process 1 with a root that is read-only, on a real Kafka under load: how it ends.
 
-The image's own steps are in `test_infra_image.py`; here is what becomes of events.
+What it leaves is judged by the oracles of the guarantees. Where no image can be built, the poller of this tree is
+process 1 of a namespace instead.
 """
 
 from __future__ import annotations
@@ -9,22 +10,34 @@ import os
 import shutil
 import signal
 import subprocess
-import threading
 import time
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
+from conftest import NOT_RUN
+from guarantees import oracles
+from guarantees.field import Field
+from guarantees.gather import read_journal
+from guarantees.play import NEVER_NOTHING
+from guarantees.setting import Setting
+from guarantees.traffic import Mix
+from kafka.cluster import KafkaCluster
 from support import as_first
-from support.recorded import all_accounted_for, commits_not_ahead, first_hand_outs_in_order
-from support.running import Running, Stage
 
-HANDLER_SECONDS = 20.0
-QUICK = {"session_timeout_ms": 6000, "heartbeat_interval_ms": 500}
+pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("image")]
+SEED = 41
+CALL_SECONDS = 20.0
+UID = 10001
 
 
-def missing() -> str:
+@pytest.fixture(scope="module")
+def cluster(kafka_jars, tmp_path_factory):
+    with KafkaCluster(kafka_jars, tmp_path_factory.mktemp("first-process"), 1, proxied=True) as started:
+        yield started
+
+
+def no_namespaces():
     """Why nothing can be process 1 here; empty where it can."""
     if os.geteuid() != 0 or shutil.which("unshare") is None:
         return "needs root and unshare (util-linux)"
@@ -32,132 +45,108 @@ def missing() -> str:
     return "" if tried.returncode == 0 else "namespaces are not to be had here"
 
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.skipif(bool(missing()), reason=missing() or "it can")]
-
-
-class First(Running):
-    """`signal` goes to process 1 itself, as a container engine's does."""
-
-    def __init__(self, stage, file, log):
-        super().__init__(file, stage.directory / log, {}, program=(as_first.__file__, str(stage.directory)))
-
-    def inner(self):
-        """The number that process 1 has outside."""
-        found = []
-
-        def there():
-            children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-            found[:] = [int(each) for each in children]
-            return bool(found)
-
-        self.until(there, "process 1 was not started")
-        return found[0]
-
-    def signal(self, number):
-        os.kill(self.inner(), number)
-
-
 @pytest.fixture
-def stage(kafka, tmp_path, unique):
-    with Stage(kafka, tmp_path, unique) as stage:
-        stage.create(3, "pe")
-        yield stage
-
-
-@contextmanager
-def load(stage):
-    """Events come on and on, as long as this lasts, and at most 2,000."""
-    ended = threading.Event()
-
-    def send():
-        for number in range(400):
-            if ended.wait(0.02):
-                return
-            stage.send("pe", number % 3, 5)
-
-    thread = threading.Thread(target=send)
-    thread.start()
+def program(request, tmp_path):
+    """What becomes process 1: the image's own command with the test's directory mounted, or this tree's."""
+    field = tmp_path / "field"
     try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
+        built = request.getfixturevalue("built")
+    except pytest.skip.Exception as no_image:
+        if reason := no_namespaces():
+            pytest.skip(f"{NOT_RUN}the poller as process 1 ({reason})")
+        print(no_image)
+        return as_first.__file__, str(field)
+    return built.container(mounts=[(field, str(field), "rw")]).program()
 
 
 @contextmanager
-def in_a_slow_call(stage, deadline):
-    """Process 1 in a call that takes 20 s, with events coming in."""
-    with load(stage):
-        file = stage.action({"shutdown/deadline": deadline, "batch/concurrency": 1}, **QUICK)
-        poller = First(stage, file, "first.log")
-        try:
-            poller.until(lambda: len(stage.recorded().done) >= 30, "nothing is delivered")
-            stage.plan(sleep=[HANDLER_SECONDS, HANDLER_SECONDS])
-            poller.until(lambda: any(call.ended is None for call in stage.recorded().calls), "no slow call")
-            time.sleep(1.0)
-            poller.until(lambda: any(call.ended is None for call in stage.recorded().calls), "no slow call")
-            yield poller
-        finally:
-            if poller.exit_code is None:
-                poller.kill()
+def in_a_slow_call(cluster, directory, name, program, deadline):
+    """Two pollers under load; yields the field while the call of `a` that takes 20 s runs."""
+    print(f"seed {SEED}")
+    setting = Setting(
+        members=2,
+        partitions=6,
+        size=20,
+        concurrency=1,
+        total=None,
+        rate=200,
+        mix=Mix(poison=0.01, junk=0.01),
+        deadline=deadline,
+        changes={"handler/config/timeout": "60s"},
+    )
+    with Field(cluster, directory / "field", name, SEED, setting, program) as field:
+        given_to_the_image_s_user(field)
+        field.start_all()
+        field.traffic.start()
+        field.topics.patiently(lambda: {call.client for call in calls(field)} == {"a1", "b1"}, "one has no call", 60.0)
+        field.plan(sleep=[CALL_SECONDS, CALL_SECONDS])
+        began = time.time()
+        field.topics.patiently(lambda: any(call.began > began for call in open_calls(field)), "no slow call", 30.0)
+        field.plan()
+        yield field
 
 
-def nothing_is_lost(stage):
-    """Commits are not ahead, and a poller that follows delivers the rest."""
-    commits_not_ahead(stage.committed(), stage.recorded(), stage.lettered(), stage.produced)
-    stage.plan()
-    follower = stage.start(stage.action(**QUICK), "follower.log")
-    follower.until(lambda: stage.drained() and stage.all_committed(), "not drained and committed")
-    assert follower.stop() == 0
-    all_accounted_for(stage.recorded(), stage.lettered(), stage.produced)
-    first_hand_outs_in_order(stage.recorded())
+def given_to_the_image_s_user(field):
+    """As a volume is; and what the test writes there can be read."""
+    for path in (field.directory, field.letters.path):
+        os.chown(path, UID, UID)
+        path.chmod(0o755)
 
 
-def test_a_call_of_20_s_is_finished_within_the_deadline(stage):
-    with in_a_slow_call(stage, "25s") as poller:
-        assert Path(f"/proc/{poller.inner()}/status").read_text().count("\nNSpid:\t") == 1
-        assert Path(f"/proc/{poller.inner()}/status").read_text().partition("NSpid:")[2].split()[1] == "1"
-        poller.signal(signal.SIGTERM)
-        assert poller.wait(40) == 0
-        assert poller.lines()[-1]["event"] == "stopped"
-    slow = [call for call in stage.recorded().calls if call.ended is not None][-1]
-    assert slow.ended - slow.began >= HANDLER_SECONDS - 1
-    nothing_is_lost(stage)
-    assert max(stage.recorded().times_done.values()) == 1
+def calls(field):
+    return read_journal(field.directory / "calls.jsonl")
 
 
-def test_a_call_of_20_s_is_abandoned_at_the_deadline(stage):
-    with in_a_slow_call(stage, "3s") as poller:
+def open_calls(field, client="a1"):
+    return [call for call in calls(field) if call.client == client and call.ended is None]
+
+
+def nothing_is_lost(field):
+    """Somebody takes its place; then every oracle judges."""
+    field.revive()
+    field.traffic.end()
+    trace = field.finish()
+    facts = oracles.judge(trace)
+    print(facts)
+    assert all(facts[name] for name in NEVER_NOTHING), f"nothing was judged: {facts}"
+    assert not field.processes.unexpected
+    return trace
+
+
+def test_a_call_of_20_s_is_finished_within_the_deadline(cluster, tmp_path, unique, program):
+    with in_a_slow_call(cluster, tmp_path, unique("finished"), program, 30.0) as field:
+        (slow,) = open_calls(field)
+        field.processes.stop("a")
+        assert field.processes.lives[0].how == "stopped", field.processes.unexpected
+        assert field.processes.said[0].lines()[-1]["event"] == "stopped"
+        (ended,) = [call for call in calls(field) if (call.client, call.batch_id) == ("a1", slow.batch_id)]
+        assert ended.ended - ended.began >= CALL_SECONDS
+        trace = nothing_is_lost(field)
+    again = [call for call in trace.calls if call.began > slow.began and set(call.places) & ended.done]
+    assert not again, "what was finished and committed does not come again"
+
+
+def test_a_call_of_20_s_is_abandoned_at_the_deadline(cluster, tmp_path, unique, program):
+    with in_a_slow_call(cluster, tmp_path, unique("abandoned"), program, 3.0) as field:
+        (slow,) = open_calls(field)
         began = time.monotonic()
-        poller.signal(signal.SIGTERM)
-        assert poller.wait(20) == 0
+        field.processes.stop("a")
         # A quarter of the deadline is kept for the last commit and for leaving the group.
         assert 2.0 < time.monotonic() - began < 8
-    nothing_is_lost(stage)
+        assert field.processes.lives[0].how == "stopped", field.processes.unexpected
+        assert [call.batch_id for call in open_calls(field)] == [slow.batch_id]
+        nothing_is_lost(field)
 
 
-def test_a_second_signal_ends_it_at_once(stage):
-    with in_a_slow_call(stage, "25s") as poller:
-        poller.signal(signal.SIGTERM)
-        poller.wait_for("stopping")
+def test_a_second_signal_ends_it_at_once(cluster, tmp_path, unique, program):
+    with in_a_slow_call(cluster, tmp_path, unique("twice"), program, 30.0) as field:
+        process = field.processes.of("a")
+        process.signal(signal.SIGTERM)
+        process.wait_for("stopping")
         began = time.monotonic()
-        poller.signal(signal.SIGTERM)
-        poller.wait(20)
+        process.signal(signal.SIGTERM)
+        assert process.wait(20) == 1
         assert time.monotonic() - began < 3
-    nothing_is_lost(stage)
-
-
-def test_its_root_cannot_be_written_to(stage):
-    """So the others would notice a poller that writes elsewhere than to its mounts."""
-    stage.send("pe", 0, 5)
-    (stage.directory / "writes.py").write_text(
-        "def handle(event, context):\n    open('/root-is-written-to', 'w').close()\n"
-    )
-    file = stage.action({"handler/config/function": "writes:handle", "retry/attempts": 1}, **QUICK)
-    poller = First(stage, file, "first.log")
-    try:
-        line = poller.wait_for("records given up")
-    finally:
-        poller.kill()
-    assert "Read-only file system" in line["error"]
-    assert not Path("/root-is-written-to").exists()
+        assert len(open_calls(field)) == 1
+        field.processes.kill("a")  # for the account: it did not end in order
+        nothing_is_lost(field)

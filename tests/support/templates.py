@@ -32,10 +32,10 @@ def lint(template: Path) -> list[str]:
     return done.stdout.splitlines()
 
 
-def checkov(template: Path) -> dict[str, Any]:
+def checkov(template: Path, framework: str = "cloudformation") -> dict[str, Any]:
     """Its report: `passed_checks`, `failed_checks` and `skipped_checks` under `results`."""
     done = subprocess.run(
-        [CHECKOV, "-f", template, "--framework", "cloudformation", "--skip-download", "-o", "json"],
+        [CHECKOV, "-f", template, "--framework", framework, "--skip-download", "-o", "json"],
         capture_output=True,
         text=True,
         timeout=120,

@@ -25,7 +25,7 @@ DOCKERFILE = (ROOT / "infra/docker/Dockerfile").read_text()
 COMPOSE_TEXT = (ROOT / "infra/docker/compose.yaml").read_text()
 COMPOSE = yaml.safe_load(COMPOSE_TEXT)
 SERVICES = COMPOSE["services"]
-BUILDER, IMAGE = stages(DOCKERFILE)
+BUILDER, BILL, IMAGE = stages(DOCKERFILE)
 LETTERS_HOME = last(IMAGE, "WORKDIR").text
 BIN = Path(sys.executable).parent
 
@@ -80,9 +80,9 @@ def test_the_image_runs_the_command_itself_as_a_user_without_rights():
     assert not action.is_relative_to(LETTERS_HOME)
 
 
-def test_both_stages_begin_with_one_base_that_has_a_version_and_can_be_pinned():
-    names = [stage[0].text.split()[0] for stage in (BUILDER, IMAGE)]
-    assert names == ["${PYTHON_IMAGE}"] * 2
+def test_all_stages_begin_with_one_base_that_has_a_version_and_can_be_pinned():
+    names = [stage[0].text.split()[0] for stage in (BUILDER, BILL, IMAGE)]
+    assert names == ["${PYTHON_IMAGE}"] * 3
     (argument,) = (each.text for each in instructions(DOCKERFILE) if each.name == "ARG")
     assert re.fullmatch(r"PYTHON_IMAGE=python:3\.\d+-slim-\w+", argument)
     version = re.search(r"3\.\d+", argument)[0]
@@ -107,7 +107,7 @@ def test_the_labels_tell_what_the_project_tells_of_itself():
 def test_everything_that_pip_fetches_is_pinned_by_its_hash():
     fetching = [
         part
-        for each in (*BUILDER, *IMAGE)
+        for each in (*BUILDER, *BILL, *IMAGE)
         if each.name == "RUN"
         for part in each.text.split("&&")
         if re.search(r"\bpip\b.* (install|wheel|download) ", part) and "--no-index" not in part
@@ -125,7 +125,10 @@ def test_everything_that_pip_fetches_is_pinned_by_its_hash():
 def test_the_build_gets_what_it_copies_and_nothing_else_of_the_tree():
     sent = in_context(ROOT)
     sources = [
-        word for each in BUILDER if each.name == "COPY" for word in each.text.split()[:-1] if not word.startswith("--")
+        word
+        for each in (*BUILDER, *BILL)
+        if each.name == "COPY" and "--from=" not in each.text
+        for word in each.text.split()[:-1]
     ]
     used = {name for source in sources for name in sent if name == source or name.startswith(f"{source}/")}
     assert all((ROOT / source).exists() for source in sources)
@@ -165,6 +168,9 @@ def test_make_image_builds_from_the_root(tmp_path):
     env = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     done = ran(["make", "image", "CONTAINERS=echo"], cwd=tmp_path, env=env)
     assert done.stdout.splitlines()[-1] == "build -f infra/docker/Dockerfile -t datahub-poller ."
+    pinned = "python:3.13-slim-trixie@sha256:0123"
+    done = ran(["make", "image", "CONTAINERS=echo", f"PYTHON_IMAGE={pinned}"], cwd=tmp_path, env=env)
+    assert f"build --build-arg PYTHON_IMAGE={pinned} -f" in done.stdout.splitlines()[-1]
 
 
 # -- Compose
