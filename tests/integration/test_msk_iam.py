@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
-from kafka.msk import MSK, REGION
+from kafka.msk import MSK, REGION, SESSION_MS
 from kafka.secure_bed import SecureStage
 from support.aws_identity import ARN, AwsIdentity
 from support.commands import ran
@@ -133,6 +134,33 @@ def test_credentials_that_end_soon_are_renewed_and_nobody_notices(stage, aws, pe
     whole(stage, poller)
     assert poller.lines("kafka is in trouble") == []
     assert poller.stop() == 0
+
+
+def test_a_connection_outlives_its_sessions(stage, aws, people):
+    """The broker asks for a new authentication every six seconds (KIP-368), in the middle of the traffic."""
+    person = people.made()
+    aws.give = lambda: person
+    send(stage)
+    poller = stage.start(action(stage, "msk-iam"), **aws.environment())
+    whole(stage, poller)
+    before, began = people.times_let_in(person), time.monotonic()
+    while time.monotonic() < began + 3 * SESSION_MS / 1000:
+        send(stage)
+        time.sleep(0.5)
+    whole(stage, poller)
+    connections = 2  # to the broker as leader and as coordinator
+    assert people.times_let_in(person) >= before + 2 * connections, "nobody was asked anew"
+    assert poller.lines("kafka is in trouble") == []
+    assert poller.stop() == 0
+
+
+def test_whoever_is_not_known_any_more_is_put_out_at_the_sessions_end(stage, aws, people):
+    send(stage)
+    poller = stage.start(action(stage, "msk-iam"), **aws.environment())
+    whole(stage, poller)
+    people.forget_all()
+    poller.wait_for("kafka is in trouble", patience=3 * SESSION_MS / 1000)
+    poller.kill()
 
 
 def test_dead_letters_to_the_same_cluster_go_with_the_same_identity(stage, aws, unique, msk_kafka):

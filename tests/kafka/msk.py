@@ -19,6 +19,7 @@ REGION: Final = "eu-west-1"
 MSK: Final = "MSK"
 HERE: Final = Path(__file__).parent / "msk_iam"
 FOREVER: Final = 2**33
+SESSION_MS: Final = 6000
 _LOGIN: Final = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule"
 
 
@@ -56,6 +57,17 @@ class People:
             self._known.append(person)
             self._write()
 
+    def times_let_in(self, person: Person) -> int:
+        """How often somebody has authenticated."""
+        said = self.file.with_name(f"{self.file.name}.let-in")
+        return said.read_text().split().count(person.access) if said.exists() else 0
+
+    def forget_all(self) -> None:
+        """The brokers know nobody any more."""
+        with self._lock:
+            self._known.clear()
+            self._write()
+
     def set_apart(self, seconds: int) -> None:
         """Let the brokers' clock be so far ahead of everybody else's."""
         with self._lock:
@@ -90,4 +102,6 @@ class MskIam:
             f"{of}.oauthbearer.sasl.jaas.config": f'{_LOGIN} required unsecuredLoginStringClaim_sub="broker" '
             f'people="{self.people.file}" region="{REGION}";',
             f"{of}.oauthbearer.sasl.server.callback.handler.class": "MskIamValidator",
+            # MSK too ends a connection that does not authenticate anew before its token ends; here sooner.
+            f"{of}.oauthbearer.connections.max.reauth.ms": SESSION_MS,
         }

@@ -3,6 +3,7 @@ import java.net.URLDecoder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.security.MessageDigest;
 import java.time.Instant;
 import java.time.LocalDateTime;
@@ -26,7 +27,8 @@ import org.apache.kafka.common.security.oauthbearer.OAuthBearerValidatorCallback
  * Judges MSK's IAM tokens as MSK's brokers do, by AWS's published signature version 4: a URL signed for the service
  * kafka-cluster in this region, at most 300 s off and 900 s old, by somebody whose credentials have not expired. Every
  * refusal looks the same, as MSK's do. Who there is stands in a file, read for each token: a line "clock SECONDS" that
- * sets the broker's clock apart, and lines "ACCESS SECRET TOKEN EXPIRES PRINCIPAL" (TOKEN "-" for none).
+ * sets the broker's clock apart, and lines "ACCESS SECRET TOKEN EXPIRES PRINCIPAL" (TOKEN "-" for none). Whom it lets in,
+ * it appends to a file beside it, once for each authentication.
  */
 public final class MskIamValidator implements AuthenticateCallbackHandler {
     private static final DateTimeFormatter STAMP = DateTimeFormatter.ofPattern("yyyyMMdd'T'HHmmss'Z'");
@@ -89,6 +91,7 @@ public final class MskIamValidator implements AuthenticateCallbackHandler {
         must(end.isAfter(now), "credentials expired");
         String wanted = signatureOf(query, signed.getHost(), scope, person[1]);
         must(MessageDigest.isEqual(wanted.getBytes(), signature.getBytes()), "signature");
+        Files.writeString(Path.of(people + ".let-in"), person[0] + "\n", StandardOpenOption.CREATE, StandardOpenOption.APPEND);
         Instant until = at.plusSeconds(life).isBefore(end) ? at.plusSeconds(life) : end;
         return accepted(token, person[4], at, until);
     }
