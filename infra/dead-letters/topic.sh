@@ -5,11 +5,12 @@ set -eu
 usage() {
     cat <<'TEXT'
 Usage: topic.sh [--dry-run] --bootstrap HOST:PORT --topic NAME --partitions N [--replicas N] [--days N]
-                [--command-config FILE]
+                [--serverless] [--command-config FILE]
 
   --partitions N         As many as the largest topic that is read has: a letter keeps its record's partition.
   --replicas N           Copies of each partition [default: 3]; of those, all but one must have a letter.
   --days N               How long letters stay [default: 90].
+  --serverless           For MSK Serverless, which has copies of its own, and takes records of 8 MiB at most.
   --command-config FILE  Properties of the Java client, such as security.protocol.
   --dry-run              Print the command, and run nothing.
 
@@ -26,11 +27,12 @@ wrong() {
     exit 2
 }
 
-bootstrap='' topic='' partitions='' replicas=3 days=90 config='' run=''
+bootstrap='' topic='' partitions='' replicas=3 days=90 serverless='' config='' run=''
 while [ $# -gt 0 ]; do
     case "$1" in
         -h | --help) usage; exit 0 ;;
         --dry-run) run=echo; shift; continue ;;
+        --serverless) serverless=yes; shift; continue ;;
         --bootstrap | --topic | --partitions | --replicas | --days | --command-config) ;;
         *) wrong "$1 is no option" ;;
     esac
@@ -61,11 +63,15 @@ if [ -z "$run" ] && ! command -v "$command" >/dev/null; then
     echo "topic.sh: $command is not there: take it from a download of Apache Kafka, and name it in KAFKA_TOPICS" >&2
     exit 3
 fi
-# A letter is a record as it was: what the topic that is read lets in has to fit, with the headers beside it.
-set -- --bootstrap-server "$bootstrap" --create --if-not-exists --topic "$topic" \
-    --partitions "$partitions" --replication-factor "$replicas" \
+set -- --bootstrap-server "$bootstrap" --create --if-not-exists --topic "$topic" --partitions "$partitions" \
     --config "cleanup.policy=delete" --config "retention.ms=$((days * 86400000))" \
-    --config "min.insync.replicas=$insync" --config "max.message.bytes=10485760" \
     --config "message.timestamp.type=CreateTime"
+# A letter is a record as it was: what the topic that is read lets in has to fit, with the headers beside it.
+if [ -n "$serverless" ]; then
+    set -- "$@" --config "max.message.bytes=8388608"
+else
+    set -- "$@" --replication-factor "$replicas" --config "min.insync.replicas=$insync" \
+        --config "max.message.bytes=10485760"
+fi
 [ -z "$config" ] || set -- "$@" --command-config "$config"
 exec $run "$command" "$@"

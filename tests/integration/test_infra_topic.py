@@ -71,6 +71,15 @@ def test_a_dry_run_prints_the_command_and_runs_nothing(tmp_path):
     assert words[words.index("--command-config") + 1].endswith("iam.properties")
 
 
+def test_msk_serverless_is_told_only_what_it_lets_one_say():
+    """https://docs.aws.amazon.com/msk/latest/developerguide/serverless-config.html"""
+    words = shlex.split(ran("--dry-run", "--serverless", *REQUIRED).stdout)
+    said = dict(word.split("=") for word in words if "=" in word)
+    assert said.keys() <= {"cleanup.policy", "max.message.bytes", "message.timestamp.type", "retention.ms"}
+    assert int(said["max.message.bytes"]) <= 8_388_608
+    assert "--replication-factor" not in words
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
