@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
+import re
 import shutil
 import subprocess
 import uuid
@@ -11,15 +13,29 @@ import uuid
 import pytest
 from cfnlint.decode import decode
 
+from datahub_poller.decode.glue import GlueRegistry
+from datahub_poller.errors import SchemaNotFound
+from datahub_poller.model import SchemaKey
 from support.on_aws import on_aws
 from support.policies import Call, not_allowed, not_called
 from support.templates import INFRA, Stack, checkov, lint, names, settled
+from support.units import Unit
 
 pytestmark = pytest.mark.timeout(120)
-TEMPLATE = INFRA / "ec2" / "group.yaml"
+EC2 = INFRA / "ec2"
+TEMPLATE = EC2 / "group.yaml"
 DOCUMENT, _ = decode(str(TEMPLATE))
 DATA = DOCUMENT["Resources"]["Machine"]["Properties"]["LaunchTemplateData"]
-ACCOUNT = "arn:aws:autoscaling:us-east-1:123456789012:autoScalingGroup"
+GROUP = DOCUMENT["Resources"]["Group"]
+ACCOUNT = "123456789012"
+MSK = f"arn:aws:kafka:us-east-1:{ACCOUNT}:cluster/events/0a1b2c3d-1"
+ACTIONS = ["tag-sync", "owners", "notify", "audit", "search"]
+EVERYTHING = {
+    "MskClusterArn": MSK,
+    "ActionNames": ",".join(ACTIONS),
+    "DeadLetterTopic": "letters",
+    "SchemaRegistryPort": "8081",
+}
 
 
 @pytest.fixture
@@ -32,63 +48,205 @@ def test_its_checkers_have_nothing_to_say():
     assert lint(TEMPLATE) == []
     report = checkov(TEMPLATE)
     assert names(report["failed_checks"]) == []
-    assert len(report["passed_checks"]) >= 15, "it saw nothing"
-    assert report["skipped_checks"] == []
+    assert len(report["passed_checks"]) >= 20, "it saw nothing"
+    for skipped in report["skipped_checks"]:
+        assert len(skipped["check_result"]["suppress_comment"]) > 30, "skipped without a reason"
 
 
-@pytest.fixture
-def made(aws):
-    direct = aws._direct
-    ec2 = direct.client("ec2")
-    (vpc,) = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
-    subnets = ec2.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [vpc["VpcId"]]}])["Subnets"]
-    name = f"pollers-{uuid.uuid4().hex[:8]}"
-    given = {
-        "GroupName": name,
-        "VpcId": vpc["VpcId"],
-        "SubnetIds": ",".join(each["SubnetId"] for each in subnets[:2]),
-        "FilesBucket": "files",
-        "MinMachines": "0",
-    }
-    stack = Stack(direct.client("cloudformation"), name, TEMPLATE, given, json.dumps(settled(DOCUMENT, given)))
-    stack.name, stack.aws = name, direct
-    return stack
+def test_nor_where_every_condition_holds(tmp_path):
+    """Checkers do not look into what is there under a condition only."""
+    whole = tmp_path / "group.json"
+    whole.write_text(json.dumps(settled(DOCUMENT, EVERYTHING)))
+    report = checkov(whole)
+    assert names(report["failed_checks"]) == []
+    assert len(report["passed_checks"]) >= 20
 
 
-def test_the_group_lets_machines_drain_before_they_end(made):
-    assert made.passed_over == set()
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("Version: !GetAtt Machine.LatestVersionNumber", "Version: !GetAtt Machine.Latest"),
+        ("WaitOnResourceSignals: true", "WaitForSignals: true"),
+        ("- HasFifthName", "- HasSixthName"),
+    ],
+)
+def test_a_template_that_is_wrong_is_found(tmp_path, old, new):
+    text = TEMPLATE.read_text()
+    assert text.count(old) == 1
+    broken = tmp_path / "broken.yaml"
+    broken.write_text(text.replace(old, new))
+    assert lint(broken)
+
+
+class Made:
+    """The template on the emulator."""
+
+    def __init__(self, aws, **parameters):
+        self.aws = aws._direct
+        ec2 = self.aws.client("ec2")
+        (vpc,) = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
+        subnets = ec2.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [vpc["VpcId"]]}])["Subnets"]
+        self.name = f"pollers-{uuid.uuid4().hex[:8]}"
+        given = {
+            "GroupName": self.name,
+            "VpcId": vpc["VpcId"],
+            "SubnetIds": ",".join(each["SubnetId"] for each in subnets[:2]),
+            "FilesBucket": "files",
+            **parameters,
+        }
+        body = json.dumps(settled(DOCUMENT, given))
+        self.stack = Stack(self.aws.client("cloudformation"), self.name, TEMPLATE, given, body)
+        self.resources = self.stack.resources
+
+    @property
+    def documents(self):
+        """What the role may do, as it was made."""
+        iam = self.aws.client("iam")
+        role = self.resources["Role"]
+        found = [
+            iam.get_role_policy(RoleName=role, PolicyName=each)["PolicyDocument"]
+            for each in iam.list_role_policies(RoleName=role)["PolicyNames"]
+        ]
+        return [json.loads(each) if isinstance(each, str) else each for each in found]
+
+    def stopped_by(self):
+        """The rights that a machine's own commands need: the first script's and `drain.sh`'s."""
+        group = f"arn:aws:autoscaling:us-east-1:{ACCOUNT}:autoScalingGroup:0a1b:autoScalingGroupName/{self.name}"
+        return {
+            Call("s3:ListBucket", "arn:aws:s3:::files"),
+            Call("s3:GetObject", "arn:aws:s3:::files/datahub-poller/drain.sh"),
+            Call("autoscaling:CompleteLifecycleAction", group),
+        }
+
+    def logged_by(self):
+        """What the agent calls where its file names no retention and the group is there.
+        https://github.com/aws/amazon-cloudwatch-agent/tree/main/plugins/outputs/cloudwatchlogs/internal/pusher"""
+        group = f"arn:aws:logs:us-east-1:{ACCOUNT}:log-group:/datahub-poller/{self.name}"
+        stream = f"{group}:log-stream:i-0123__var_log_datahub-poller_tag-sync.log"
+        return {Call("logs:CreateLogStream", stream), Call("logs:PutLogEvents", stream)}
+
+
+def test_the_group_lets_machines_drain_before_they_end(aws):
+    made = Made(aws)
+    assert made.stack.passed_over == {"BrokerDoor", "RegistryDoor"}
     (group,) = made.aws.client("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[made.name])[
         "AutoScalingGroups"
     ]
-    assert (group["MinSize"], group["MaxSize"]) == (0, 2)
+    assert (group["MinSize"], group["MaxSize"]) == (1, 2)
     # The emulator leaves these out of a group.
-    wanted = DOCUMENT["Resources"]["Group"]["Properties"]
+    wanted = GROUP["Properties"]
     assert wanted["CapacityRebalance"] is True
     (hook,) = wanted["LifecycleHookSpecificationList"]
     assert hook["LifecycleTransition"] == "autoscaling:EC2_INSTANCE_TERMINATING"
-    stop = (INFRA / "ec2" / "datahub-poller@.service").read_text().partition("TimeoutStopSec=")[2].partition("s")[0]
-    assert DOCUMENT["Parameters"]["DrainSeconds"]["MinValue"] > int(stop) + 10  # and a look is five seconds
 
 
-def test_the_role_is_what_a_machine_asks_for(made):
-    iam = made.aws.client("iam")
-    role = made.resources["Role"]
-    documents = [
-        iam.get_role_policy(RoleName=role, PolicyName=each)["PolicyDocument"]
-        for each in iam.list_role_policies(RoleName=role)["PolicyNames"]
-    ]
-    calls = {
-        Call("s3:ListBucket", "arn:aws:s3:::files"),
-        Call("s3:GetObject", "arn:aws:s3:::files/datahub-poller/drain.sh"),
-        Call("autoscaling:CompleteLifecycleAction", f"{ACCOUNT}:0a1b:autoScalingGroupName/{made.name}"),
+def test_a_drain_fits_into_what_the_group_and_spot_wait():
+    stop = Unit(EC2 / "datahub-poller@.service").seconds("TimeoutStopSec")
+    look, linger, asked = 5, 10, 3 * 5
+    drain = DOCUMENT["Parameters"]["DrainSeconds"]
+    assert drain["MinValue"] >= look + stop + linger + asked
+    assert f"LINGER={linger}\n" in DATA["UserData"]["Fn::Base64"]["Fn::Sub"].replace(" >>", "\n")
+    assert look + stop + linger < 120, "Spot gives two minutes"
+
+
+def test_a_new_version_is_good_only_when_its_machines_say_so():
+    creation, update = GROUP["CreationPolicy"]["ResourceSignal"], GROUP["UpdatePolicy"]["AutoScalingRollingUpdate"]
+    assert creation["Count"] == {"Ref": "MinMachines"}
+    assert DOCUMENT["Parameters"]["MinMachines"]["MinValue"] >= 1
+    assert update["WaitOnResourceSignals"] is True
+    # CloudFormation refuses a group whose most is not above what stays in service.
+    assert DOCUMENT["Parameters"]["MaxMachines"]["MinValue"] > update["MinInstancesInService"]
+    assert GROUP["DependsOn"] == "Rights"
+
+
+def glue_calls(aws):
+    """Ask Glue as the poller does, and take what was asked from the wire."""
+    aws.proxy.forget()
+    with pytest.raises(SchemaNotFound):
+        GlueRegistry("us-east-1", aws.proxy.url).fetch(SchemaKey("glue", str(uuid.uuid4())))
+    return {Call(each.headers["X-Amz-Target"].replace("AWSGlue.", "glue:"), "*") for each in aws.proxy.requests}
+
+
+def msk_calls(groups, letters):
+    """What Kafka calls READ and WRITE, as MSK calls it.
+    https://docs.aws.amazon.com/msk/latest/developerguide/kafka-actions.html"""
+    begin, cluster = MSK.split(":cluster/")
+    needed = {"": {"Connect"}}
+    for topic in ("MetadataChangeLog_Versioned_v1", "MetadataChangeLog_Timeseries_v1", "PlatformEvent_v1"):
+        needed[f"topic/{cluster}/{topic}"] = {"DescribeTopic", "ReadData"}
+    for group in groups:
+        needed[f"group/{cluster}/{group}"] = {"AlterGroup", "DescribeGroup"}
+    if letters:
+        needed[""] |= {"WriteDataIdempotently"}
+        needed[f"topic/{cluster}/{letters}"] = {"DescribeTopic", "WriteData"}
+    return {
+        Call(f"kafka-cluster:{action}", f"{begin}:{resource}" if resource else MSK)
+        for resource, actions in needed.items()
+        for action in actions
     }
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+@pytest.mark.parametrize("letters", ["", "letters"])
+def test_the_role_is_what_is_called_for(count, letters, aws):
+    actions = ACTIONS[:count]
+    made = Made(aws, MskClusterArn=MSK, ActionNames=",".join(actions), DeadLetterTopic=letters)
+    calls = made.stopped_by() | made.logged_by() | glue_calls(aws) | msk_calls(actions, letters)
+    documents = made.documents
     assert not_allowed(documents, calls) == set()
     assert not_called(documents, calls) == set()
     elsewhere = {
         Call("s3:GetObject", "arn:aws:s3:::files/other/secret"),
-        Call("autoscaling:CompleteLifecycleAction", f"{ACCOUNT}:0a1b:autoScalingGroupName/others"),
+        Call("autoscaling:CompleteLifecycleAction", "arn:aws:autoscaling:::autoScalingGroup:1:autoScalingGroupName/x"),
+        Call("logs:PutLogEvents", f"arn:aws:logs:us-east-1:{ACCOUNT}:log-group:/others:log-stream:x"),
+        Call("kafka-cluster:AlterGroup", f"{MSK.replace(':cluster/', ':group/')}/others"),
+        Call("kafka-cluster:CreateTopic", MSK),
     }
     assert not_allowed(documents, elsewhere) == elsewhere
+
+
+@pytest.mark.parametrize("action", ["kafka-cluster:AlterGroup", "logs:CreateLogStream"])
+def test_a_role_that_is_narrowed_is_noticed(action, aws):
+    made = Made(aws, MskClusterArn=MSK, ActionNames="tag-sync")
+    calls = made.logged_by() | msk_calls(["tag-sync"], "")
+    narrowed = copy.deepcopy(made.documents)
+    for document in narrowed:
+        for statement in document["Statement"]:
+            if action in statement["Action"]:
+                statement["Action"].remove(action)
+    assert {call.action for call in not_allowed(narrowed, calls)} == {action}
+
+
+def test_what_is_switched_off_gives_no_right_and_makes_nothing(aws):
+    made = Made(aws, Glue="false", CloudWatchLogs="false")
+    assert not_called(made.documents, made.stopped_by()) == set()
+    assert "Logs" not in made.resources
+    assert "LogGroup" not in made.stack.outputs
+
+
+def test_the_brokers_are_opened_for_the_machines(aws):
+    client = aws._direct.client("ec2")
+    (vpc,) = client.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
+    name = f"brokers-{uuid.uuid4().hex[:8]}"
+    brokers = client.create_security_group(GroupName=name, Description=name, VpcId=vpc["VpcId"])["GroupId"]
+    made = Made(aws, BrokerSecurityGroupId=brokers, BrokerPort="9096")
+    doors = made.stack.outputs["SecurityGroupId"]
+    (opened,) = client.describe_security_groups(GroupIds=[brokers])["SecurityGroups"][0]["IpPermissions"]
+    assert (opened["FromPort"], opened["ToPort"], opened["UserIdGroupPairs"][0]["GroupId"]) == (9096, 9096, doors)
+
+
+def test_another_registry_is_reached_at_its_port():
+    """The emulator makes nothing of it."""
+    door = settled(DOCUMENT, {"SchemaRegistryPort": "8081"})["Resources"]["RegistryDoor"]["Properties"]
+    assert door["FromPort"] == door["ToPort"] == {"Ref": "SchemaRegistryPort"}
+    assert "RegistryDoor" not in settled(DOCUMENT, {"SchemaRegistryPort": "443"})["Resources"]
+
+
+def test_more_names_than_there_are_rights_for_are_refused():
+    allowed = DOCUMENT["Parameters"]["ActionNames"]["AllowedPattern"]
+    assert re.fullmatch(allowed, ",".join(ACTIONS))
+    assert not re.fullmatch(allowed, ",".join([*ACTIONS, "one-more"]))
+    assert not re.fullmatch(allowed, "tag-sync,*")
 
 
 def test_metadata_has_a_token_the_disk_is_encrypted_and_nothing_is_public():
@@ -102,54 +260,127 @@ def test_metadata_has_a_token_the_disk_is_encrypted_and_nothing_is_public():
 
 STAND_INS = {
     "dnf": "",
-    "systemctl": "",
+    "sleep": "",
+    "journalctl": "echo its last words",
+    "systemctl": 'case "$*" in *NRestarts*) echo "${NRESTARTS:-0}";; "is-active"*) exit "${INACTIVE:-0}";; esac',
     "aws": 'cp -R "$FILES/." "$4"',
     "python3.11": 'mkdir -p "$3/bin"; cp "$(dirname "$0")/pip" "$3/bin/pip"',
-    "pip": "",
+    "pip": 'exit "${PIP:-0}"',
+    "cfn-signal": "",
+    "amazon-cloudwatch-agent-ctl": "",
 }
+NAMED = {"FilesBucket": "files", "FilesPrefix": "p", "AWS::Region": "r", "GroupName": "g", "AWS::StackName": "s"}
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not here")
-def test_a_machine_installs_what_lies_in_the_bucket_and_starts_every_action(tmp_path):
-    """Its first script as it is, below a directory and with stand-ins for what changes the machine or asks AWS."""
-    files, machine, programs = tmp_path / "files", tmp_path / "machine", tmp_path / "programs"
-    for directory in (files / "actions", machine / "etc/systemd/system", machine / "opt", programs):
-        directory.mkdir(parents=True)
-    for name in ("datahub-poller@.service", "datahub-poller-drain.service", "drain.sh"):
-        shutil.copy(INFRA / "ec2" / name, files)
-    for name in ("datahub_poller-0.1.0-py3-none-any.whl", "requirements.txt"):
-        (files / name).touch()
-    for name in ("tag-sync.yaml", "owners.yaml", "tag_sync.py", "tag-sync.env"):
-        (files / "actions" / name).write_text(name)
-    calls = tmp_path / "calls"
-    for name, body in STAND_INS.items():
-        (programs / name).write_text(f'#!/bin/sh\necho "$(basename "$0") $*" >> {calls}\n{body}\n')
-        (programs / name).chmod(0o755)
-    script = DATA["UserData"]["Fn::Base64"]["Fn::Sub"]
-    for name, value in {"FilesBucket": "files", "FilesPrefix": "p", "AWS::Region": "r", "GroupName": "g"}.items():
-        script = script.replace(f"${{{name}}}", value)
-    assert "${" not in script
-    for place in ("/etc/", "/opt/"):
-        script = script.replace(place, f"{machine}{place}")
-    path = f"{programs}{os.pathsep}/usr/bin{os.pathsep}/bin"
-    done = subprocess.run(
-        ["bash", "-c", script], env={"PATH": path, "FILES": str(files)}, capture_output=True, text=True, check=False
-    )
+class FirstStart:
+    """A machine's first script as it is, below a directory, with stand-ins for what changes the machine or asks AWS."""
+
+    def __init__(self, directory):
+        self.files, self.machine = directory / "files", directory / "machine"
+        self._programs, self._calls = directory / "programs", directory / "calls"
+        self._directories()
+        for each in (*EC2.glob("*.service"), *EC2.glob("*.sh"), *EC2.glob("*.py"), *EC2.glob("*.json")):
+            shutil.copy(each, self.files)
+        for name in ("datahub_poller-0.1.0-py3-none-any.whl", "requirements.txt"):
+            (self.files / name).touch()
+        for name in ("tag-sync.yaml", "owners.yaml", "tag_sync.py", "tag-sync.env"):
+            (self.files / "actions" / name).write_text(name)
+
+    def _directories(self):
+        agent = self.machine / "opt/aws/amazon-cloudwatch-agent/bin"
+        for each in (self.files / "actions", self.machine / "etc/systemd/system", agent, self._programs):
+            each.mkdir(parents=True)
+        (self.machine / "opt/aws/bin").mkdir()
+        at = {"cfn-signal": self.machine / "opt/aws/bin", "amazon-cloudwatch-agent-ctl": agent}
+        for name, body in STAND_INS.items():
+            program = at.get(name, self._programs) / name
+            program.write_text(f'#!/bin/sh\necho "$(basename "$0") $*" >> {self._calls}\n{body}\n')
+            program.chmod(0o755)
+
+    def run(self, logs="true", **environ):
+        script = DATA["UserData"]["Fn::Base64"]["Fn::Sub"]
+        for name, value in {**NAMED, "CloudWatchLogs": logs}.items():
+            script = script.replace(f"${{{name}}}", value)
+        assert "${" not in script.replace("${!", "")
+        script = script.replace("${!", "${")
+        for place in ("/etc/", "/opt/"):
+            script = script.replace(place, f"{self.machine}{place}")
+        path = f"{self._programs}{os.pathsep}/usr/bin{os.pathsep}/bin"
+        return subprocess.run(
+            ["bash", "-c", script],
+            env={"PATH": path, "FILES": str(self.files), **environ},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def called(self, word):
+        return [line for line in self._calls.read_text().splitlines() if word in line]
+
+
+@pytest.fixture
+def machine(tmp_path):
+    if shutil.which("bash") is None:
+        pytest.skip("bash is not here")
+    return FirstStart(tmp_path)
+
+
+def test_a_machine_installs_what_lies_in_the_bucket_and_starts_every_action(machine):
+    done = machine.run()
     assert done.returncode == 0, done.stderr
-    etc = machine / "etc" / "datahub-poller"
-    assert {each.name: oct(each.stat().st_mode & 0o777) for each in etc.iterdir()} == {
+    etc = machine.machine / "etc"
+    assert {each.name: oct(each.stat().st_mode & 0o777) for each in (etc / "datahub-poller").iterdir()} == {
         "tag-sync.yaml": "0o644",
         "owners.yaml": "0o644",
         "tag_sync.py": "0o644",
         "tag-sync.env": "0o600",
     }
-    assert (machine / "etc/datahub-poller-drain.env").read_text() == "HOOK=drain\nGROUP=g\n"
-    assert os.access(machine / "opt/datahub-poller/bin/drain.sh", os.X_OK)
-    assert (machine / "etc/systemd/system/datahub-poller@.service").is_file()
-    said = calls.read_text().splitlines()
-    assert [line for line in said if "enable" in line] == [
+    assert (etc / "datahub-poller-drain.env").read_text() == "HOOK=drain\nGROUP=g\nLINGER=10\n"
+    programs = machine.machine / "opt/datahub-poller/bin"
+    assert os.access(programs / "drain.sh", os.X_OK)
+    assert (programs / "journal_file.py").is_file()
+    assert {each.name for each in (etc / "systemd/system").iterdir()} == {each.name for each in EC2.glob("*.service")}
+    assert machine.called("enable") == [
         "systemctl enable --now datahub-poller-drain.service",
+        "systemctl enable --now datahub-poller-logs@owners.service",
         "systemctl enable --now datahub-poller@owners.service",
+        "systemctl enable --now datahub-poller-logs@tag-sync.service",
         "systemctl enable --now datahub-poller@tag-sync.service",
     ]
-    assert sum("--require-hashes" in line for line in said) == 1
+    assert len(machine.called("--require-hashes")) == 1
+    assert machine.called("cfn-signal") == ["cfn-signal --exit-code 0 --stack s --resource Group --region r"]
+
+
+def test_the_agent_is_given_its_file_with_the_stack_s_log_group(machine):
+    assert machine.run().returncode == 0
+    given = machine.machine / "etc/datahub-poller-logs.json"
+    (collected,) = json.loads(given.read_text())["logs"]["logs_collected"]["files"]["collect_list"]
+    assert collected["log_group_name"] == "/datahub-poller/g"
+    made = DOCUMENT["Resources"]["Logs"]["Properties"]["LogGroupName"]["Fn::Sub"]
+    assert made.replace("${GroupName}", "g") == collected["log_group_name"]
+    assert machine.called("amazon-cloudwatch-agent-ctl") == [
+        f"amazon-cloudwatch-agent-ctl -a fetch-config -m ec2 -s -c file:{given}"
+    ]
+
+
+def test_without_cloudwatch_there_is_no_agent_and_no_copy_of_the_journal(machine):
+    assert machine.run(logs="false").returncode == 0
+    assert machine.called("amazon-cloudwatch") == machine.called("datahub-poller-logs") == []
+    assert "LINGER" not in (machine.machine / "etc/datahub-poller-drain.env").read_text()
+
+
+@pytest.mark.parametrize("trouble", [{"PIP": "1"}, {"INACTIVE": "3"}, {"NRESTARTS": "2"}], ids=lambda each: [*each][0])
+def test_a_version_that_is_not_installed_or_does_not_stay_up_is_told_to_cloudformation(trouble, machine):
+    done = machine.run(**trouble)
+    assert done.returncode != 0
+    assert machine.called("cfn-signal") == ["cfn-signal --exit-code 1 --stack s --resource Group --region r"]
+    if "PIP" not in trouble:
+        assert "does not stay up" in done.stdout
+        assert "its last words" in done.stdout
+
+
+def test_pollers_are_given_longer_than_they_wait_for_brokers(machine):
+    """Within that time a poller that reaches nobody would still look well."""
+    assert machine.run().returncode == 0
+    (waited,) = machine.called("sleep")
+    assert int(waited.split()[1]) > 60 + 10  # client_timeout_seconds, and what it takes to start

@@ -67,7 +67,10 @@ def settled(document: Mapping[str, Any], parameters: Mapping[str, str]) -> dict[
             case {"Fn::Or": several}:
                 return any(holds(each) for each in several)
             case {"Fn::Equals": [{"Ref": name} | {"Fn::Join": [_, {"Ref": name}]}, text]}:
-                return values[name] == text
+                return values[name] == str(text)
+            case {"Fn::Equals": [{"Fn::Select": [number, {"Fn::Split": [between, {"Fn::Sub": given}]}]}, text]}:
+                put_in = re.sub(r"\$\{(\w+)\}", lambda found: values[found[1]], given)
+                return put_in.split(between)[int(number)] == text
         raise AssertionError(condition)
 
     def decided(value: Any) -> Any:
@@ -117,7 +120,7 @@ class Stack:
         found = client.describe_stack_resources(StackName=name)["StackResources"]
         # What the emulator does not know it passes over in silence, or lists without a name.
         self.resources = {
-            each["LogicalResourceId"]: each["PhysicalResourceId"] for each in found if "LogicalResourceId" in each
+            each["LogicalResourceId"]: each.get("PhysicalResourceId") for each in found if "LogicalResourceId" in each
         }
         wanted = re.findall(
             r"^  (\w+):\n    Type: AWS::", template.read_text().partition("\nResources:")[2], re.MULTILINE
