@@ -78,11 +78,16 @@ def test_a_template_that_is_wrong_is_found(tmp_path, old, new):
     assert lint(broken)
 
 
+def patient(aws):
+    """Not as the poller's own clients are: the emulator loads a service when it is first asked."""
+    return aws._direct._replace(timeout=60.0)
+
+
 class Made:
     """The template on the emulator."""
 
     def __init__(self, aws, **parameters):
-        self.aws = aws._direct
+        self.aws = patient(aws)
         ec2 = self.aws.client("ec2")
         (vpc,) = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
         subnets = ec2.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [vpc["VpcId"]]}])["Subnets"]
@@ -225,7 +230,7 @@ def test_what_is_switched_off_gives_no_right_and_makes_nothing(aws):
 
 
 def test_the_brokers_are_opened_for_the_machines(aws):
-    client = aws._direct.client("ec2")
+    client = patient(aws).client("ec2")
     (vpc,) = client.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
     name = f"brokers-{uuid.uuid4().hex[:8]}"
     brokers = client.create_security_group(GroupName=name, Description=name, VpcId=vpc["VpcId"])["GroupId"]
@@ -369,7 +374,7 @@ def test_without_cloudwatch_there_is_no_agent_and_no_copy_of_the_journal(machine
     assert "LINGER" not in (machine.machine / "etc/datahub-poller-drain.env").read_text()
 
 
-@pytest.mark.parametrize("trouble", [{"PIP": "1"}, {"INACTIVE": "3"}, {"NRESTARTS": "2"}], ids=lambda each: [*each][0])
+@pytest.mark.parametrize("trouble", [{"PIP": "1"}, {"INACTIVE": "3"}, {"NRESTARTS": "2"}], ids=str)
 def test_a_version_that_is_not_installed_or_does_not_stay_up_is_told_to_cloudformation(trouble, machine):
     done = machine.run(**trouble)
     assert done.returncode != 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,11 +11,11 @@ import pytest
 from datahub_poller.aws import Account
 from datahub_poller.config import load
 from support.on_aws import on_aws
+from support.pages import commands, played
 
 pytestmark = pytest.mark.timeout(180)
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "infra" / "README.md").read_text()
-BLOCK = PAGE.partition("<!-- start:begin -->")[2].partition("<!-- start:end -->")[0]
+PAGE = ROOT / "infra" / "README.md"
 NOT_HERE = {
     "make image && docker build": "no container engine",
     "aws ecr get-login-password": "no container engine",
@@ -24,18 +23,6 @@ NOT_HERE = {
     "aws logs tail": "follows without end; a command of the AWS command line, not of its API",
 }
 """Commands that are not run, and why."""
-
-
-def commands() -> list[str]:
-    """Each command of the page with the lines that belong to it."""
-    found: list[str] = []
-    for text in re.findall(r"```console\n(.*?)```", BLOCK, re.DOTALL):
-        for line in text.splitlines():
-            if line.startswith("$ "):
-                found.append(line[2:])
-            else:
-                found[-1] += f"\n{line}"
-    return found
 
 
 def run_here(command: str) -> bool:
@@ -49,27 +36,17 @@ def aws(moto_server, monkeypatch):
 
 
 def test_from_an_empty_account_to_a_service(aws, moto_server, tmp_path):
-    ec2 = Account("eu-west-1", moto_server.url).client("ec2")
+    ec2 = Account("eu-west-1", moto_server.url, timeout=60.0).client("ec2")
     (vpc,) = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
     subnets = ec2.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [vpc["VpcId"]]}])["Subnets"]
     yours = [f"export VPC={vpc['VpcId']} SUBNETS={subnets[0]['SubnetId']},{subnets[1]['SubnetId']}"]
-    cli = tmp_path / "aws"
-    cli.write_text(f'#!/bin/sh\nexec {sys.executable} {ROOT}/tests/support/aws_cli.py "$@"\n')
-    cli.chmod(0o755)
-    (tmp_path / "infra").symlink_to(ROOT / "infra")
-    first, *others = filter(run_here, commands())
-    script = ["set -euo pipefail", first, *yours, *others, "env"]
+    first, *others = filter(run_here, commands(PAGE))
     environ = dict(moto_server.environment()) | {
         "AWS_ENDPOINT_URL": moto_server.url,
         "AWS_DEFAULT_REGION": "eu-west-1",
-        "PATH": f"{tmp_path}:/usr/bin:/bin",
     }
-    done = subprocess.run(
-        ["bash", "-c", "\n".join(script)], cwd=tmp_path, env=environ, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "\nACTIVE\n" in done.stdout
-    said = dict(line.split("=", 1) for line in done.stdout.splitlines() if re.match(r"[A-Z_]+=", line))
+    printed, said = played(tmp_path, [first, *yours, *others], environ)
+    assert "\nACTIVE\n" in printed
     assert said["DOORS"].startswith("sg-")
     assert said["LETTERS"].startswith("arn:aws:iam::")
     action = load(tmp_path / "action.yaml", {})
@@ -79,7 +56,7 @@ def test_from_an_empty_account_to_a_service(aws, moto_server, tmp_path):
 
 
 def test_what_is_not_run_is_on_the_page_and_has_its_reason():
-    given = commands()
+    given = commands(PAGE)
     for start, reason in NOT_HERE.items():
         assert sum(command.startswith(start) for command in given) == 1
         assert len(reason) > 10

@@ -1,7 +1,8 @@
 """The command `aws` as far as the pages use it, by boto3 against an emulator: what a person types is run as it stands.
 
 Run as a program. Operations take their arguments as AWS's model names them; `cloudformation deploy` goes by
-`templates.settled`, since the emulator does not decide every condition. An argument that there is none of fails.
+`templates.settled`, since the emulator does not decide every condition, and `s3 sync` sends every file. An argument
+that there is none of fails.
 """
 
 from __future__ import annotations
@@ -23,11 +24,14 @@ from support.templates import Stack, settled
 
 def main(words: list[str]) -> None:
     """One command."""
+    if words[:2] == ["s3", "sync"]:
+        sync(*words[2:])
+        return
     service, operation, *rest = words
     options = parsed(rest)
     query, form = options.pop("query", [None])[0], options.pop("output", ["json"])[0]
     options.pop("region", None)
-    client = boto3.client(service)  # type: ignore[call-overload]  # whatever service it is
+    client = boto3.client("s3" if service == "s3api" else service)  # type: ignore[call-overload]  # whatever service it is
     if (service, operation) == ("cloudformation", "deploy"):
         deploy(client, options)
         return
@@ -63,7 +67,7 @@ def value(shape: Any, values: list[str]) -> Any:
     """As the model wants it."""
     match shape.type_name:
         case "list":
-            return values
+            return [value(shape.member, [each]) for each in values]
         case "structure":
             pairs = dict(each.split("=", 1) for each in ",".join(values).split(","))
             return {name: value(shape.members[name], [text]) for name, text in pairs.items()}
@@ -71,6 +75,8 @@ def value(shape: Any, values: list[str]) -> Any:
             return not values or values == ["true"]
         case "integer" | "long":
             return int(values[0])
+        case "double" | "float":
+            return float(values[0])
     (text,) = values
     return text
 
@@ -89,6 +95,16 @@ def deploy(client: Any, options: dict[str, list[str]]) -> None:
     assert not missing, missing
     Stack(client, name, template, given, json.dumps(settled(document, given)))
     print(f"Successfully created/updated stack - {name}")
+
+
+def sync(source: str, target: str) -> None:
+    """Every file below a directory into a bucket."""
+    bucket, _, prefix = target.removeprefix("s3://").partition("/")
+    client = boto3.client("s3")
+    for file in sorted(each for each in Path(source).rglob("*") if each.is_file()):
+        key = f"{prefix}{file.relative_to(source)}"
+        client.put_object(Bucket=bucket, Key=key, Body=file.read_bytes())
+        print(f"upload: {file} to s3://{bucket}/{key}")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""A machine as units see it, without systemd: directories of their own at /opt, /etc, /var and /run, and a real journal.
+"""A machine as units see it, without systemd: its own directories at /opt, /etc, /var and /run, and a real journal.
 
-A `Machine` is a namespace of mounts in which the directories of `base` stand at those places, with what was there before
-beside them, and in which systemd-journald runs. Run as a program, it becomes what a unit's ExecStart says: at the paths
-of the unit, with the variables of its files, on a root that cannot be written to, its output in the journal. It does not
-do what the unit's hardening does beyond that. Needs root and util-linux.
+A `Machine` is a namespace of mounts in which the directories of `base` stand at those places, with what was there
+before beside them, and in which systemd-journald runs. Run as a program, it becomes what a unit's ExecStart says: at
+the paths of the unit, with the variables of its files, on a root that cannot be written to, its output in the journal.
+It does not do what the unit's hardening does beyond that. Needs root and util-linux.
 """
 
 from __future__ import annotations

@@ -1,0 +1,141 @@
+"""infra/ec2/README.md from nothing to a group: its commands as a person types them, against an emulator of AWS."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from cfnlint.decode import decode
+
+from datahub_poller.aws import Account
+from datahub_poller.config import load
+from datahub_poller.observe.catalogue import CATALOGUE
+from support.on_aws import on_aws
+from support.pages import commands, played
+from support.templates import INFRA, ROOT
+
+pytestmark = pytest.mark.timeout(180)
+REGION = "eu-central-1"
+PAGE = INFRA / "ec2" / "README.md"
+TEMPLATE, _ = decode(str(INFRA / "ec2" / "group.yaml"))
+SERVICE, _ = decode(str(INFRA / "ecs" / "service.yaml"))
+NOT_HERE = {
+    "make wheel": "it is made and installed in test_wheel.py",
+    "aws logs tail": "follows without end; a command of the AWS command line, not of its API",
+    "FilesPrefix=2": "the emulator fails where it is to change an auto-scaling group",
+    "FilesPrefix=1": "the emulator fails where it is to change an auto-scaling group",
+}
+"""Commands that are not run, by how they begin or end, and why. Those of the runbook and of one machine by hand need a
+machine with systemd."""
+
+
+def is_that(command, key):
+    return command.startswith(key) or command.endswith(f" {key}")
+
+
+def run_here(command):
+    return not any(is_that(command, key) for key in NOT_HERE)
+
+
+@pytest.fixture
+def aws(moto_server, monkeypatch):
+    with on_aws(moto_server, monkeypatch) as found:
+        yield found
+
+
+@pytest.fixture
+def at_home(tmp_path):
+    """What is in the working directory of who follows the page."""
+    (tmp_path / "dist").mkdir()
+    (tmp_path / "dist" / "datahub_poller-0.1.0-py3-none-any.whl").touch()
+    (tmp_path / "requirements.txt").symlink_to(ROOT / "requirements.txt")
+    (tmp_path / "tag_sync.py").write_text("def handle(event, context): ...\n")
+    return tmp_path
+
+
+def yours(ec2):
+    """A VPC of the emulator instead of the page's."""
+    (vpc,) = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
+    subnets = ec2.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [vpc["VpcId"]]}])["Subnets"]
+    brokers = ec2.create_security_group(GroupName="brokers-of-the-page", Description="brokers", VpcId=vpc["VpcId"])
+    subnet_ids = f"{subnets[0]['SubnetId']},{subnets[1]['SubnetId']}"
+    # A region of its own: another page makes stacks of the same names in the first.
+    return f"export AWS_REGION={REGION} VPC={vpc['VpcId']} SUBNETS={subnet_ids} BROKERS_GROUP={brokers['GroupId']}"
+
+
+def test_from_nothing_to_a_group_with_alarms_and_the_next_version_s_folder(aws, moto_server, at_home):
+    account = Account(REGION, moto_server.url, timeout=60.0)
+    given = list(filter(run_here, commands(PAGE)))
+    begin = next(number for number, command in enumerate(given) if not command.startswith("export "))
+    environ = dict(moto_server.environment()) | {
+        "AWS_ENDPOINT_URL": moto_server.url,
+        "AWS_DEFAULT_REGION": REGION,
+    }
+    printed, said = played(at_home, [*given[:begin], yours(account.client("ec2")), *given[begin:]], environ)
+    assert "\nInService\n" in printed
+    assert "created/updated stack - pollers\n" in printed
+
+    # What a machine of the last version would find, and what its first script says of where it looks.
+    keys = [each["Key"] for each in account.client("s3").list_objects_v2(Bucket=said["FILES"])["Contents"]]
+    units = {each.name for each in (INFRA / "ec2").glob("*.service")}
+    expected = {*units, "drain.sh", "journal_file.py", "cloudwatch-agent.json", "requirements.txt"}
+    for version in ("1", "2"):
+        assert {f"{version}/{name}" for name in expected} | {f"{version}/actions/tag_sync.py"} <= set(keys)
+    action = load(at_home / "files/actions/tag-sync.yaml", {})
+    assert action.dead_letter.config.queue == said["QUEUE"]
+    assert action.metrics.emf
+    assert action.name == "tag-sync"
+
+    alarms = account.client("cloudwatch").describe_alarms()["MetricAlarms"]
+    assert {each["AlarmName"] for each in alarms} >= {"tag-sync-lag", "tag-sync-silence"}
+
+
+def test_its_alarms_are_those_of_the_service_s_template():
+    published = {target.name for metric in CATALOGUE for target in metric.cloudwatch}
+    theirs = {
+        each["Properties"]["MetricName"]: each["Properties"]
+        for each in SERVICE["Resources"].values()
+        if each["Type"] == "AWS::CloudWatch::Alarm"
+    }
+    made = [command for command in commands(PAGE) if "put-metric-alarm" in command]
+    assert len(made) == 2
+    for command in made:
+        options = dict(re.findall(r"--([a-z-]+) (\S+)", command))
+        like = theirs[options["metric-name"]]
+        assert options["metric-name"] in published
+        assert options["namespace"] == like["Namespace"]
+        assert options["statistic"] == like["Statistic"]
+        assert options["comparison-operator"] == like["ComparisonOperator"]
+        assert options["treat-missing-data"] == like["TreatMissingData"]
+        assert int(options["evaluation-periods"]) == like["EvaluationPeriods"]
+        threshold = like["Threshold"]
+        if isinstance(threshold, dict):
+            threshold = SERVICE["Parameters"][threshold["Ref"]]["Default"]
+        assert float(options["threshold"]) == float(threshold)
+
+
+def test_what_is_not_run_is_on_the_page_and_has_its_reason():
+    given = commands(PAGE)
+    for key, reason in NOT_HERE.items():
+        assert sum(is_that(command, key) for command in given) == 1
+        assert len(reason) > 10
+    assert len([command for command in given if run_here(command)]) >= 15
+
+
+def test_the_page_sends_what_the_first_script_installs():
+    script = json.dumps(TEMPLATE["Resources"]["Machine"]["Properties"]["LaunchTemplateData"]["UserData"])
+    (copied,) = [command for command in commands(PAGE) if command.startswith("cp dist/")]
+    for file in (*(INFRA / "ec2").glob("*.sh"), *(INFRA / "ec2").glob("*.py"), *(INFRA / "ec2").glob("*.json")):
+        assert f"infra/ec2/{file.name}" in copied
+        assert f"$files/{file.name}" in script
+
+
+def test_another_version_is_another_launch_template_and_nothing_else_is_said_again():
+    """So a deployment with the prefix alone rolls, and the one before it rolls back."""
+    rolls = [command for command in commands(PAGE) if "--template-file infra/ec2/group.yaml" in command][1:]
+    assert [command.partition("--parameter-overrides ")[2] for command in rolls] == ["FilesPrefix=2", "FilesPrefix=1"]
+    script = TEMPLATE["Resources"]["Machine"]["Properties"]["LaunchTemplateData"]["UserData"]["Fn::Base64"]["Fn::Sub"]
+    assert "s3://${FilesBucket}/${FilesPrefix}/" in script
+    used = TEMPLATE["Resources"]["Group"]["Properties"]["MixedInstancesPolicy"]["LaunchTemplate"]
+    assert used["LaunchTemplateSpecification"]["Version"] == {"Fn::GetAtt": ["Machine", "LatestVersionNumber"]}

@@ -1,0 +1,43 @@
+"""Commands of a page, from `<!-- start:begin -->` to `<!-- start:end -->`, and how they are played on an emulator."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from support.templates import ROOT
+
+
+def commands(page: Path) -> list[str]:
+    """Each command with the lines that belong to it."""
+    block = page.read_text().partition("<!-- start:begin -->")[2].partition("<!-- start:end -->")[0]
+    found: list[str] = []
+    for text in re.findall(r"```console\n(.*?)```", block, re.DOTALL):
+        for line in text.splitlines():
+            if line.startswith("$ "):
+                found.append(line[2:])
+            else:
+                found[-1] += f"\n{line}"
+    return found
+
+
+def played(directory: Path, script: Sequence[str], environ: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+    """What the commands print, and the variables that are exported in the end. One that fails fails it all."""
+    cli = directory / "aws"
+    cli.write_text(f'#!/bin/sh\nexec {sys.executable} {ROOT}/tests/support/aws_cli.py "$@"\n')
+    cli.chmod(0o755)
+    (directory / "infra").symlink_to(ROOT / "infra")
+    done = subprocess.run(
+        ["bash", "-c", "\n".join(["set -euo pipefail", *script, "env"])],
+        cwd=directory,
+        env={**environ, "PATH": f"{directory}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    exported = (line.split("=", 1) for line in done.stdout.splitlines() if re.match(r"[A-Z_]+=", line))
+    return done.stdout, dict(exported)
