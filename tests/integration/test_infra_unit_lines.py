@@ -170,12 +170,13 @@ def test_the_file_goes_on_after_what_it_has_where_it_begins_again(installed):
     """A line may come twice where it is killed; it is not missing, and an orderly copy has each once."""
     stage = installed.stage
     stage.create(1, "pe")
-    installed.action({"metrics": None})
+    installed.action({"metrics": None, "retry/attempts": 1})
     poller = installed.start(POLLER)
     first = installed.start(LOGS)  # later than the poller: it begins with the machine's start
     poller.wait_for("partition assigned")
     first.kill()
-    stage.send("pe", 0, 3)
+    before = len(poller.lines())
+    stage.send("pe", 0, 40, poison=range(0, 40, 2))
     poller.until(stage.all_committed, "not committed")
     poller.signal(STOP)
     assert poller.wait() == 0
@@ -183,3 +184,5 @@ def test_the_file_goes_on_after_what_it_has_where_it_begins_again(installed):
     said = [line["event"] for line in poller.lines()]
     assert said.count("partition assigned") == said.count("stopped") == 1
     assert said.index("partition assigned") < said.index("signal received") < said.index("stopped")
+    assert said.count("records given up") == 20
+    assert len(said) - before > 20  # of these journalctl would show the last ten, were it not told otherwise
