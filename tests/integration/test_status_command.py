@@ -264,7 +264,10 @@ def test_a_file_that_cannot_be_read_here_leaves_the_port_to_be_given(tmp_path: P
     done = ran("status", "-c", str(path), cwd=tmp_path)
     assert done.code == 2
     assert "the environment variable ONLY_IN_THE_CONTAINER is not set" in done.err
-    assert done.err.splitlines()[-1] == "datahub-poller: the port can also be given by itself: --port PORT"
+    assert (
+        done.err.splitlines()[-1]
+        == "datahub-poller: the port can also be given by itself: --port PORT, and the address by --host"
+    )
 
 
 def test_a_file_whose_letters_would_be_lost_elsewhere_can_still_be_asked_with(tmp_path: Path) -> None:

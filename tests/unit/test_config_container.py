@@ -94,3 +94,33 @@ def test_the_environment_can_tell_of_a_container(variable: str) -> None:
     found = look({variable: "x"})
     assert found.inside
     assert mounts(found.mountinfo)
+
+
+# -- the image's health check
+
+
+def told(status: object, inside: bool = True) -> list[str]:
+    keys = {"status": status, "dead_letter.config.ephemeral": "accept"}
+    action = action_of(keys, container=Container(inside=inside, mountinfo=TABLE))
+    return [warning for warning in action.warnings if "health check" in warning]
+
+
+@pytest.mark.parametrize("status", [{}, {"host": "0.0.0.0"}, {"host": "localhost"}, {"port": 8470}])
+def test_what_the_image_s_health_check_finds_is_not_warned_of(status: object) -> None:
+    assert told(status) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ({"host": "10.0.0.7"}, "status.host is 10.0.0.7: the image's health check asks 127.0.0.1 and will fail"),
+        ({"host": "127.0.0.2"}, "status.host is 127.0.0.2"),
+        ({"port": 9000}, "status.port is 9000: the image's health check asks 8470 and will fail"),
+        ({"port": 0}, "status.port is 0"),
+        (False, "status.port is off"),
+    ],
+)
+def test_what_it_does_not_find_is_warned_of_in_a_container_alone(status: object, words: str) -> None:
+    (warning,) = told(status)
+    assert warning.startswith(words)
+    assert told(status, inside=False) == []

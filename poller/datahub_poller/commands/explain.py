@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from datahub_poller.commands.naming import CONFIG, PORT, port_and_token
+from datahub_poller.commands.naming import CONFIG, HOST, PORT, door_of
 from datahub_poller.commands.shared import FAILED, fail, verbatim
 from datahub_poller.errors import PollerError
 
@@ -34,15 +34,16 @@ Examples:
 @click.argument("partition", metavar="[TOPIC-PARTITION]", required=False)
 @CONFIG
 @PORT
+@HOST
 @click.option("--json", "as_json", is_flag=True, help="Print the same as JSON.")
-def explain(partition: str | None, path: Path | None, port: int | None, as_json: bool) -> None:
+def explain(partition: str | None, path: Path | None, port: int | None, host: str | None, as_json: bool) -> None:
     """Say in words what each partition waits for, and what to do about it."""
     from datahub_poller.observe.explaining import explained, whole
     from datahub_poller.observe.render import fetch_status
 
-    where, _ = port_and_token(path if port is None else None, port)
+    door = door_of(path, port, host)
     try:
-        status = fetch_status(where)
+        status = fetch_status(door.port, host=door.host)
         every = explained(status, partition)
     except PollerError as error:
         fail(str(error), FAILED)

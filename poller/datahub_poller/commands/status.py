@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from datahub_poller.commands.naming import CONFIG, PORT, port_and_token
+from datahub_poller.commands.naming import CONFIG, HOST, PORT, door_of
 from datahub_poller.commands.shared import FAILED, fail, verbatim
 from datahub_poller.errors import PollerError
 
@@ -27,14 +27,15 @@ Examples:
 )
 @CONFIG
 @PORT
+@HOST
 @click.option("--json", "as_json", is_flag=True, help="Print the status as JSON.")
-def status(path: Path | None, port: int | None, as_json: bool) -> None:
+def status(path: Path | None, port: int | None, host: str | None, as_json: bool) -> None:
     """Show what a poller on this machine does: each partition's state and reason, counters, what it waits for."""
     from datahub_poller.observe.render import fetch_status, render
 
-    where, _ = port_and_token(path if port is None else None, port)
+    door = door_of(path, port, host)
     try:
-        document = fetch_status(where)
+        document = fetch_status(door.port, host=door.host)
     except PollerError as error:
         fail(str(error), FAILED)
     if as_json:

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from datahub_poller.config.container import Container
 from datahub_poller.config.documents import parse, read
 from datahub_poller.config.expansion import expanded
-from datahub_poller.config.models import ActionFile, Notes
+from datahub_poller.config.models import DEFAULT_PORT, LOOPBACK, ActionFile, Notes
 from datahub_poller.config.problems import KeyPath, Problem, Wrong, told
 from datahub_poller.config.properties import consumer_properties
 from datahub_poller.config.quantities import duration_text, has_zone
@@ -35,6 +35,7 @@ from datahub_poller.errors import ConfigError
 from datahub_poller.filter_shape import filter_warnings
 from datahub_poller.filters import compile_filters
 
+_EVERYWHERE = "0.0.0.0"  # noqa: S104 - what a file may say
 _FILTER_KEYS = (("filters",), ("filter",))
 _CONSUMER_CONFIG: KeyPath = ("source", "config", "connection", "consumer_config")
 _TIMED: tuple[KeyPath, ...] = (("shutdown", "deadline"), (*_CONSUMER_CONFIG, "max.poll.interval.ms"))
@@ -87,7 +88,9 @@ def parse_action(
     if expansion.problems or problems or action is None or given is None:
         secrets = frozenset({*expansion.secrets, *secret_literals(raw), *secret_literals(data)})
         raise ConfigError([told(problem, file, secrets) for problem in [*expansion.problems, *hidden]])
-    return _finished(given, action, raw, environ, directory, expansion.secrets)
+    finished = _finished(given, action, raw, environ, directory, expansion.secrets)
+    finished.warn(_unseen_by_the_image(finished, container))
+    return finished
 
 
 def _told(wrong: Wrong, file: str) -> list[str]:
@@ -120,6 +123,23 @@ def _container_problems(action: ActionFile, container: Container | None) -> Iter
     what = "is inside the container, and dead letters in it are lost when the container goes"
     hint = "Mount a volume there, or say dead_letter: {config: {ephemeral: accept}}."
     yield Problem(path, what, hint, str(action.letters_directory))
+
+
+def _unseen_by_the_image(action: ActionFile, container: Container | None) -> Iterable[str]:
+    """Where the health check that the image and the templates have would not find the poller."""
+    status = action.status
+    if container is None or not container.inside:
+        return
+    if status.host not in (LOOPBACK, _EVERYWHERE):
+        yield (
+            f"status.host is {status.host}: the image's health check asks {LOOPBACK} and will fail. Set it to "
+            f"{_EVERYWHERE}, or give the container a check of its own"
+        )
+    if status.port != DEFAULT_PORT:
+        yield (
+            f"status.port is {'off' if status.port is None else status.port}: the image's health check asks "
+            f"{DEFAULT_PORT} and will fail. Give the container a check of its own"
+        )
 
 
 def _given_keys(section: BaseModel, path: KeyPath = ()) -> frozenset[KeyPath]:

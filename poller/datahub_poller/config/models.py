@@ -6,6 +6,7 @@ Each section checks itself alone; what holds between sections is in `rules`, and
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
@@ -230,6 +231,10 @@ class ActionFile(Section):
     )
 
     _notes: Notes = PrivateAttr(default=Notes())
+
+    def warn(self, more: Iterable[str]) -> None:
+        """Add to what a person should know."""
+        self._notes = self._notes._replace(warnings=(*self._notes.warnings, *more))
 
     def note(self, notes: Notes) -> None:
         """Keep what the loader found out."""

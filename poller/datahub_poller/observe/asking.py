@@ -1,4 +1,4 @@
-"""A question to the status port of a poller on this machine, over HTTP, and what goes wrong with it in words.
+"""A question to the status port of a running poller, over HTTP, and what goes wrong with it in words.
 
 Only commands import this. Knows nothing of what is asked.
 """
@@ -17,7 +17,7 @@ from datahub_poller.errors import PollerError
 from datahub_poller.observe.scrub import one_line
 
 ANSWER_LIMIT = 64 * 1024 * 1024
-LISTENING = "Is the poller running, with status.port (or --status-port) set to this port?"
+LISTENING = "Is the poller running, with status.port (or --status-port) and status.host set to these?"
 
 
 class Answered(NamedTuple):
@@ -39,9 +39,9 @@ def ask(
     url: str, timeout: float, body: bytes | None = None, headers: Mapping[str, str] = MappingProxyType({})
 ) -> Answered:
     """GET, or POST where there is a body. Raises PollerError with what to look at where nothing answers."""
-    # No proxy, whatever the environment says: this is one's own machine.
+    # No proxy, whatever the environment says: this is one's own machine, or an address beside it.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _Here())
-    request = urllib.request.Request(url, body, dict(headers))  # noqa: S310 - always http://127.0.0.1
+    request = urllib.request.Request(url, body, dict(headers))  # noqa: S310 - always http
     end = time.monotonic() + timeout
     try:
         try:

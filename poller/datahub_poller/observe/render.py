@@ -1,4 +1,4 @@
-"""The status for a person: fetched from a poller on this machine, and laid out as lines.
+"""The status for a person: fetched from a running poller, and laid out as lines.
 
 Reads the JSON that the status port serves, of this version or another: what is missing is left out. Only the
 commands that a person looks at import this.
@@ -41,9 +41,9 @@ COLUMNS = (
 )
 
 
-def fetch_status(port: int, timeout: float = 5.0) -> dict[str, Any]:
-    """What the poller on this machine's `port` says of itself. Raises PollerError with what to look at."""
-    url = f"http://127.0.0.1:{port}/status"
+def fetch_status(port: int, timeout: float = 5.0, host: str = "127.0.0.1") -> dict[str, Any]:
+    """What the poller that listens there says of itself. Raises PollerError with what to look at."""
+    url = f"http://{host}:{port}/status"
     answered = ask(url, timeout)
     if answered.code != HTTPStatus.OK:
         raise PollerError(f"{url} answered {answered.code} {answered.reason}: this is no poller's status port")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import click
 
-from datahub_poller.commands.naming import CONFIG, PORT, Door, port_and_token
+from datahub_poller.commands.naming import CONFIG, HOST, PORT, Door, door_of
 from datahub_poller.commands.person import user_at_host
 from datahub_poller.commands.shared import FAILED, WRONG_USE, fail
 from datahub_poller.errors import PollerError
@@ -84,15 +84,16 @@ def giving(command: Callable[..., None]) -> Callable[..., None]:
     def wrapped(
         path: Path | None,
         port: int | None,
+        host: str | None,
         processes: int,
         who: str | None,
         why: str | None,
         as_json: bool,
         **arguments: Any,
     ) -> None:
-        door = port_and_token(path, port)
+        door = door_of(path, port, host)
         try:
-            each = [Door(found, door.token) for found in ports(door.port, processes) if found is not None]
+            each = [door._replace(port=found) for found in ports(door.port, processes) if found is not None]
         except ValueError as error:
             raise click.UsageError(f"--processes: {error}.") from error
         command(Giver(each, (who or user_at_host()).strip(), (why or "").strip(), as_json), **arguments)
@@ -106,6 +107,7 @@ def giving(command: Callable[..., None]) -> Callable[..., None]:
 _OPTIONS = (
     CONFIG,
     PORT,
+    HOST,
     click.option(
         "--processes",
         metavar="N",
@@ -124,7 +126,7 @@ def _sent(door: Door, what: What, who: str, why: str) -> Told:
     from datahub_poller.observe.asking import ask
     from datahub_poller.orders import Order, to_document
 
-    url = f"http://127.0.0.1:{door.port}/orders"
+    url = door.url("/orders")
     headers = {"Content-Type": "application/json"}
     if door.token is not None:
         headers["Authorization"] = f"Bearer {door.token.encode().decode('latin-1')}"
@@ -146,7 +148,7 @@ def _holds(door: Door, tp: TopicPartition) -> bool:
     from datahub_poller.observe.render import fetch_status
 
     try:
-        partitions = fetch_status(door.port).get("partitions", [])
+        partitions = fetch_status(door.port, host=door.host).get("partitions", [])
     except PollerError as error:
         fail(str(error), FAILED)
     return any((each.get("topic"), each.get("partition")) == tp for each in partitions)
