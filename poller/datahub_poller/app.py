@@ -128,8 +128,8 @@ def topics(action: ActionFile, admitted: Filter) -> tuple[str, ...]:
     return tuple(wanted)
 
 
-def source(action: ActionFile, environ: Mapping[str, str]) -> KafkaSource:
-    """The consumer, not subscribed yet. Raises CannotStart."""
+def source(action: ActionFile, environ: Mapping[str, str], alive: Callable[[], None] = lambda: None) -> KafkaSource:
+    """The consumer, not subscribed yet; `alive` is told while it waits for a broker. Raises CannotStart."""
     properties, warnings = consumer_properties(action, environ)
     for warning in warnings:
         log_event(LOG, logging.WARNING, "setting", about=warning)
@@ -141,6 +141,7 @@ def source(action: ActionFile, environ: Mapping[str, str]) -> KafkaSource:
         clock=time.monotonic,
         wall_ms=lambda: int(time.time() * 1000),
         logger=logging.getLogger("datahub_poller.kafka"),
+        alive=alive,
     )
 
 

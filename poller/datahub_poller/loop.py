@@ -128,6 +128,7 @@ class Poller:
             while not self._stop.is_set() and self.ledger.halt is None:
                 self.step()
             self.wind_down()
+            self.publish(self, self.clock())  # with all that was counted
         finally:
             self.stopping = True
             self.ledger.close(list(self.ledger.lanes))

@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
@@ -26,7 +26,7 @@ from datahub_poller.observe.emitting import Emitter
 from datahub_poller.observe.logs import log_event
 from datahub_poller.observe.server import StatusServer
 from datahub_poller.observe.stacks import stacks
-from datahub_poller.observe.status import LIVE_SECONDS, Board, PollerStatus
+from datahub_poller.observe.status import Board, PollerStatus
 from datahub_poller.observe.stuck import StuckWatch
 from datahub_poller.order_box import OrderBox
 
@@ -54,18 +54,21 @@ def leave(code: int) -> NoReturn:
     threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001 - waits for threads that are no daemons
     atexit._run_exitfuncs()  # noqa: SLF001 - nothing public does it
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, AttributeError):  # closed from the beginning, it is None
             stream.flush()
     os._exit(code)
 
 
 class Service:
-    """Runs an action until a signal, a halt or something fatal."""
+    """Runs an action until a signal, a halt or something fatal. `write` takes a line for standard output."""
 
-    def __init__(self, action: ActionFile, environ: Mapping[str, str], status_port: int | None) -> None:
+    def __init__(
+        self, action: ActionFile, environ: Mapping[str, str], status_port: int | None, write: Callable[[str], None]
+    ) -> None:
         self._action = action
         self._environ = environ
         self._status_port = status_port
+        self._write = write
         self._board = Board()
         self._orders = OrderBox()
         self._stuck = StuckWatch(LOG, stacks)
@@ -83,6 +86,25 @@ class Service:
             signal.signal(number, self._on_signal)
         for warning in self._action.warnings:
             log_event(LOG, logging.WARNING, "action file", about=warning)
+        metrics, limit = self._action.metrics, self._action.status.hangs_after
+        emitter = Emitter(self._board, metrics.interval, self._write, limit)
+        if metrics.emf:  # before anything that may fail: each start counts
+            emitter.start(self._beginning())
+        try:
+            self._work()
+        finally:
+            emitter.close()
+        # A thread of the user's own that is no daemon would keep the process for ever.
+        left = 0.0 if self._deadline is None else self._deadline - time.monotonic()
+        self._end_in(max(GRACE, left), self._code)
+        if self._refusal is not None:
+            raise self._refusal
+        return self._code
+
+    def _beginning(self) -> PollerStatus:
+        return PollerStatus(self._action.name, __version__, "starting", started_at=time.monotonic())
+
+    def _work(self) -> None:
         agent = self._agent()
         parts = app.outside(self._action, self._environ)
         gc.set_threshold(COLLECT_AFTER, *gc.get_threshold()[1:])  # a handler that wants otherwise may say so
@@ -90,20 +112,10 @@ class Service:
         parts.sink.check()
         self._open_status(secrets_of(self._action, self._environ))
         threading.Thread(target=self._body, args=(parts,), name="poll", daemon=True).start()
-        emitter = Emitter(self._board, self._action.metrics.interval, sys.stdout)
-        if self._action.metrics.emf:
-            emitter.start()
         if agent is not None:
             agent.start()
         while not self._ended.wait(WATCH_SECONDS):
             self._watch(time.monotonic())
-        emitter.close()
-        # A thread of the user's own that is no daemon would keep the process for ever.
-        left = 0.0 if self._deadline is None else self._deadline - time.monotonic()
-        self._end_in(max(GRACE, left), self._code)
-        if self._refusal is not None:
-            raise self._refusal
-        return self._code
 
     def _agent(self) -> EcsAgent | None:
         """What keeps ECS from taking this task away in the middle of a long batch, where that is wanted."""
@@ -115,21 +127,27 @@ class Service:
 
     def _watch(self, now: float) -> None:
         """Tell when the loop hangs; end the process when the poll thread, told to stop or stopping, is late."""
-        hangs = self._poller is not None and not self._board.alive(now)
+        hung = self._hanging >= HANGING_LOOKS
+        hangs = self._poller is not None and not self._board.alive(now, self._action.status.hangs_after)
         self._hanging = self._hanging + 1 if hangs else 0
         if self._hanging == HANGING_LOOKS:
-            # On a thread of its own: this one must not wait for a log that nobody reads.
-            silent = self._board.silent_for(now) or LIVE_SECONDS
-            threading.Thread(target=self._stuck.silent, args=(silent,), name="stacks", daemon=True).start()
+            self._tell(self._stuck.silent, self._board.silent_for(now))
+        elif hung and not hangs:
+            self._tell(self._stuck.turns_again)
         if self._deadline is None and self._poller is not None and self._poller.stopping:
             self._deadline = now + self._action.shutdown.deadline
         if self._deadline is not None and now > self._deadline + GRACE:
             log_event(LOG, logging.WARNING, "deadline passed: ending with calls or a commit unfinished")
             self._end_now(STOPPED if self._signals else FAILED)
 
+    @staticmethod
+    def _tell(what: Callable[..., None], *about: object) -> None:
+        """On a thread of its own: the main one must not wait for a log that nobody reads."""
+        threading.Thread(target=what, args=about, name="stacks", daemon=True).start()
+
     def _open_status(self, secrets: Collection[str]) -> None:
         self._board.beat(time.monotonic())
-        self._board.publish(PollerStatus(self._action.name, __version__, "starting", started_at=time.monotonic()))
+        self._board.publish(self._beginning())
         if self._status_port is not None:
             server = StatusServer(
                 self._board,
@@ -139,6 +157,7 @@ class Service:
                 token=self._action.status.token,
                 host=self._action.status.host,
                 series=self._action.metrics.partitions,
+                limit=self._action.status.hangs_after,
             )
             log_event(
                 LOG, logging.INFO, "status is served", url=f"http://{self._action.status.host}:{server.start()}/status"
@@ -176,7 +195,7 @@ class Service:
     def _start_and_run(self, parts: app.Outside) -> int:
         if not parts.topics:
             raise CannotStart("filters: no event of any topic passes them; there is nothing to consume")
-        consumer = app.source(self._action, self._environ)
+        consumer = app.source(self._action, self._environ, lambda: self._board.beat(time.monotonic()))
         connection = self._action.source.config.connection
         for topic in sorted(consumer.reach.missing(parts.topics, connection.client_timeout_seconds)):
             consumer.wait_for(topic)

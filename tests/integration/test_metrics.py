@@ -2,46 +2,18 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import shutil
 import socket
-from urllib.parse import urlsplit
 
 import pytest
 
-from datahub_poller.observe.catalogue import PREFIX
 from support.commands import ran
-from support.metrics_read import check_emf, parsed
+from support.status_pages import address, get, metrics
 from support.running import Running, Stage
 
 pytestmark = pytest.mark.timeout(90)
 GARBAGE = b"\xff\xfeno event at all"
-
-
-def address(poller: Running) -> tuple[str, int]:
-    (line,) = poller.lines("status is served")
-    parts = urlsplit(line["url"])
-    assert parts.hostname is not None
-    assert parts.port is not None
-    return parts.hostname, parts.port
-
-
-def get(poller: Running, path: str, host: str | None = None, **headers: str) -> tuple[int, str, str]:
-    there, port = address(poller)
-    connection = http.client.HTTPConnection(there if host is None else host, port, timeout=10)
-    try:
-        connection.request("GET", path, headers=headers or {})
-        answer = connection.getresponse()
-        return answer.status, answer.headers["Content-Type"], answer.read().decode()
-    finally:
-        connection.close()
-
-
-def metrics(poller: Running) -> dict[str, dict[tuple, float]]:
-    code, kind, text = get(poller, "/metrics")
-    assert (code, kind) == (200, "text/plain; version=0.0.4; charset=utf-8")
-    return {name.removeprefix(PREFIX): values for name, values in parsed(text).items()}
 
 
 def settled(stage: Stage, poller: Running) -> None:
@@ -148,25 +120,6 @@ def test_explain_says_what_a_poller_does_that_has_nothing_to_do(stage, tmp_path)
     gone = ran("explain", "--port", port, cwd=tmp_path)
     assert gone.code == 1
     assert "Is the poller running" in gone.err
-
-
-def test_lines_for_cloudwatch_come_on_standard_output_and_add_up(stage):
-    stage.create(1, "pe")
-    stage.send("pe", 0, 25)
-    poller = stage.start(stage.action({"metrics": {"emf": True, "interval": "1s"}}))
-    settled(stage, poller)
-
-    def lines():
-        return [check_emf(line) for line in poller.text().splitlines() if line.startswith('{"_aws"')]
-
-    poller.until(lambda: sum(line["CommittedEventCount"] for line in lines()) == 25, "the commit is not in the lines")
-    assert poller.stop() == 0
-    every = lines()
-    assert len(every) >= 2
-    assert [line["Starts"] for line in every] == [1] + [0] * (len(every) - 1)
-    assert sum(line["PolledEventCount"] for line in every) == 25
-    assert sum(line["InvokedEventCount"] for line in every) == 25
-    assert every[-1]["BacklogPerProcess"] == 0
 
 
 def test_without_metrics_emf_standard_output_has_none(stage):

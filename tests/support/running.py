@@ -41,7 +41,10 @@ Status = dict[str, Any]
 
 
 class Running:
-    """A poller's process. `log` is its file of JSON lines, appended to over restarts; `program` is what Python runs."""
+    """A poller's process. `log` is its file of JSON lines, appended to over restarts; `program` is what Python runs.
+
+    Standard output goes to the log too, where it has no place of its own, `stdout`.
+    """
 
     def __init__(
         self,
@@ -50,6 +53,7 @@ class Running:
         environ: Mapping[str, str],
         arguments: Iterable[str] = (),
         program: Sequence[str] = ("-m", "datahub_poller"),
+        stdout: int | None = None,
     ) -> None:
         self.log = log
         self._from = log.stat().st_size if log.exists() else 0
@@ -58,7 +62,7 @@ class Running:
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
-                stdout=output,
+                stdout=output if stdout is None else stdout,
                 stderr=output,
                 env={**poller_environment(os.environ), "PYTHONPATH": SOURCES, **environ},
                 start_new_session=True,
@@ -291,10 +295,17 @@ class Stage:
         file.write_text(json.dumps(document, indent=1))
         return file
 
-    def start(self, action: Path | None = None, log: str = "poller.log", *arguments: str, **environ: str) -> Running:
+    def start(
+        self,
+        action: Path | None = None,
+        log: str = "poller.log",
+        *arguments: str,
+        stdout: int | None = None,
+        **environ: str,
+    ) -> Running:
         """Start the poller on the action file; it is killed with the test at the latest."""
         file = self.action() if action is None else action
-        poller = Running(file, self.directory / log, environ, arguments)
+        poller = Running(file, self.directory / log, environ, arguments, stdout=stdout)
         self._pollers.append(poller)
         return poller
 

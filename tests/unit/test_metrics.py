@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import random
 from pathlib import Path
 
-import jsonschema
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from datahub_poller.model import Failure
 from datahub_poller.observe.catalogue import CATALOGUE, PREFIX, Moment, lag_seconds
-from datahub_poller.observe.emf import Lines
 from datahub_poller.observe.figures import Figures
 from datahub_poller.observe.prometheus import page
 from datahub_poller.observe.reference import BEGIN, END, markdown
 from datahub_poller.observe.status import BufferStatus, PartitionStatus, PollerStatus
 from datahub_poller.tally import MOST_CLASSES, Histogram, Tally
-from support.metrics_read import check_emf, parsed
+from support.metrics_read import parsed
 
 ROOT = Path(__file__).parents[2]
 NOW, WALL = 1_000.0, 1_800_000_000.0
@@ -149,40 +146,6 @@ def test_the_lag_in_seconds():
     assert lag_seconds(partition(oldest=WALL + 7, lag=3), now) == 0, "a producer's clock may be ahead"
     assert lag_seconds(partition(lag=3, moved=NOW - 9), now) == 9, "nothing of it is here"
     assert lag_seconds(partition(lag=0, moved=NOW - 9), now) == 0
-
-
-def test_lines_for_cloudwatch_keep_to_its_format_and_count_what_is_new():
-    lines, before = Lines(), busy()
-    first = check_emf(lines.line(before))
-    assert first["_aws"]["Timestamp"] == WALL * 1000
-    assert (first["Action"], first["Starts"], first["PolledEventCount"]) == ("tag-sync", 1, 1000)
-    assert (first["MaxOffsetLag"], first["SumOffsetLag"], first["BacklogPerProcess"]) == (32, 42, 42)
-    assert (first["MaxLagSeconds"], first["StuckPartitions"], first["Red"]) == (400, 1, 1)
-    assert first["OnFailureDestinationDeliveredEventCount"] == 3
-    assert (first["HandlerSeconds"], first["BatchSize"]) == (200.1, 51.5)
-    second = check_emf(lines.line(before))
-    assert (second["Starts"], second["PolledEventCount"], second["MaxOffsetLag"]) == (0, 0, 32)
-    assert "HandlerSeconds" not in second, "there was no call that could have a mean"
-
-
-def test_what_is_no_line_for_cloudwatch_is_found():
-    good = json.loads(Lines().line(busy()))
-    for break_it in (
-        lambda document: document.pop("MaxOffsetLag"),
-        lambda document: document.update(MaxOffsetLag="32"),
-        lambda document: document.update(Action=None),
-        lambda document: document["_aws"].pop("Timestamp"),
-        lambda document: document["_aws"]["CloudWatchMetrics"][0]["Metrics"][0].update(Unit="Events"),
-    ):
-        broken = json.loads(json.dumps(good))
-        break_it(broken)
-        with pytest.raises((AssertionError, KeyError, jsonschema.ValidationError)):
-            check_emf(json.dumps(broken))
-
-
-def test_lines_stay_short_however_many_partitions():
-    many = moment(*(partition(number, lag=1) for number in range(10_000)))
-    assert len(Lines().line(many)) < 4096
 
 
 def test_histograms_put_each_value_where_it_belongs():

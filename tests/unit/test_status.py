@@ -140,7 +140,23 @@ def test_status_is_the_newest_snapshot():
         code, kind, body = ask(port, "/status?pretty")
         assert (code, kind) == (200, "application/json; charset=utf-8")
         document = json.loads(body)
-        assert document == {**json.loads(json.dumps(as_document(STATUS, NOW, WALL))), "loop_turned_ago": 0.25}
+        loop = {"loop_turned_ago": 0.25, "loop_hangs_after": 30.0}
+        assert document == {**json.loads(json.dumps(as_document(STATUS, NOW, WALL))), **loop}
+
+
+def test_a_loop_that_hangs_is_red_although_its_last_snapshot_is_not():
+    board, clock = Board(), Clock(NOW)
+    board.publish(PollerStatus("a", "1", "running"))
+    board.beat(NOW)
+    with serving(board, clock) as port:
+        assert json.loads(ask(port, "/status")[2])["red"] is False
+        assert '\ndatahub_poller_red{action="a"} 0\n' in ask(port, "/metrics")[2]
+        clock.now += 31.0
+        document = json.loads(ask(port, "/status")[2])
+        assert (document["red"], document["reasons"]) == (True, ["the loop has not turned for 31 s"])
+        page = ask(port, "/metrics")[2]
+        assert '\ndatahub_poller_red{action="a"} 1\n' in page
+        assert '\ndatahub_poller_seconds_since_loop_turned{action="a"} 31\n' in page
 
 
 def test_status_holds_no_secret():

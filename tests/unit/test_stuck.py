@@ -52,8 +52,14 @@ def test_a_loop_that_does_not_turn_is_told_with_the_stacks(said):
     dumps: list = []
     looks = watch(dumps)
     looks.silent(31.0)
+    looks.turns_again()
     looks.silent(32.0)
-    assert said() == ["the loop does not turn", "stacks of all threads", "the loop does not turn"]
+    assert said() == [
+        "the loop does not turn",
+        "stacks of all threads",
+        "the loop turns again",
+        "the loop does not turn",
+    ]
     assert dumps == [1]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 import sys
@@ -13,6 +12,7 @@ import click
 
 from datahub_poller.commands.shared import ACTION_FILE, NOT_STARTED, load, start_logging, verbatim
 from datahub_poller.errors import CannotStart
+from datahub_poller.observe.standard_output import StandardOutput
 
 if TYPE_CHECKING:
     from datahub_poller.config import ActionFile
@@ -71,10 +71,9 @@ def run(path: Path, status_port: int | None, processes: int, debug: bool, lifeli
         click.echo(f"datahub-poller: {path}: enabled is false: there is nothing to run", err=True)
         return
     start_logging(action, "debug" if debug else action.logs.level)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)  # what a handler prints is seen when it prints it
     from datahub_poller.service import Service, leave
 
+    output = _standard_output()
     kind = Service
     if lifeline is not None:
         from datahub_poller.member import Member, hold_on
@@ -82,11 +81,29 @@ def run(path: Path, status_port: int | None, processes: int, debug: bool, lifeli
         kind = Member
         hold_on(lifeline)
     try:
-        code = kind(action, os.environ, action.status.port if status_port is None else status_port).run()
+        code = kind(action, os.environ, action.status.port if status_port is None else status_port, output.line).run()
     except CannotStart as error:
         _tell_not_started(action, str(error))
         code = NOT_STARTED
     leave(code)
+
+
+def _standard_output() -> StandardOutput:
+    """What a handler prints is seen when it prints it, and no line of metrics begins in the middle of it."""
+    if sys.stdout is None:  # it was closed from the beginning
+        return StandardOutput(os.open(os.devnull, os.O_WRONLY), _tell_lost)
+    output = StandardOutput(sys.stdout.fileno(), _tell_lost)
+    sys.stdout.flush()
+    sys.stdout = output.text(sys.stdout.encoding, sys.stdout.errors)
+    return output
+
+
+def _tell_lost(reason: str) -> None:
+    """What a handler prints, and lines of metrics, go nowhere."""
+    from datahub_poller.observe.logs import log_event
+
+    logger = logging.getLogger("datahub_poller")
+    log_event(logger, logging.WARNING, "standard output cannot be written: it is lost", reason=reason)
 
 
 def _tell_not_started(action: ActionFile, reason: str) -> None:

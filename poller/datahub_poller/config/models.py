@@ -160,6 +160,10 @@ class Status(Section):
         default=300.0,
         description="A partition that has something to do and has not moved for so long is reported as stuck.",
     )
+    hangs_after: Annotated[Seconds, checked(Duration(1, 3600))] = Field(
+        default=30.0,
+        description="When the loop has not turned for so long, `/livez` fails and the log shows what each thread does.",
+    )
     token: Annotated[str | None, checked(Text("text"))] = Field(
         default=None, description="What commands to the running poller must show; without it loopback is enough."
     )

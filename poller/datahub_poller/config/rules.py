@@ -28,6 +28,8 @@ _CONNECTION = (*_CONFIG, "connection")
 _GROUP_SESSION = 45.0
 """Seconds: what a broker gives the members of a group with protocol `consumer` unless it is told otherwise."""
 
+_LONGEST_DIMENSION = 1024
+
 LESS_THAN_THE_INTERVAL = 0.8
 SHARE_OF_A_SHORT_INTERVAL = 0.3
 
@@ -41,6 +43,7 @@ def rule_problems(
     yield from _auth_problems(action)
     yield from _registry_problems(action, given)
     yield from _dead_letter_problems(action, given)
+    yield from _metrics_problems(action)
     start = action.source.config.start
     if isinstance(start, datetime) and start > now:
         what = "lies in the future"
@@ -136,6 +139,14 @@ def _amount_problems(action: ActionFile, given: frozenset[KeyPath]) -> Iterator[
     if ("retry", "max_backoff") in given and retry.max_backoff < retry.backoff:
         what = f"is shorter than retry.backoff ({duration_text(retry.backoff)})"
         yield Problem(("retry", "max_backoff"), what, "", duration_text(retry.max_backoff))
+
+
+def _metrics_problems(action: ActionFile) -> Iterator[Problem]:
+    name = action.name
+    if action.metrics.emf and not (name.isascii() and name.isprintable() and len(name) <= _LONGEST_DIMENSION):
+        takes = f"CloudWatch takes at most {_LONGEST_DIMENSION} printable ASCII characters"
+        what = f"is the dimension of metrics.emf, and {takes}"
+        yield Problem(("name",), what, "Name it otherwise, or leave metrics.emf out.")
 
 
 def _auth_problems(action: ActionFile) -> Iterator[Problem]:

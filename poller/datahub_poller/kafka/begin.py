@@ -22,7 +22,10 @@ ASK_SECONDS: Final = 5.0
 
 
 class Beginnings:
-    """Asks through the consumer that it shares with its owner. `first_starts` is by topic, in ms, and grows."""
+    """Asks through the consumer that it shares with its owner. `first_starts` is by topic, in ms, and grows.
+
+    `alive` is told before each question.
+    """
 
     def __init__(
         self,
@@ -32,7 +35,9 @@ class Beginnings:
         first_starts: dict[str, int],
         logger: logging.Logger,
         ids: TopicIds,
+        alive: Callable[[], None] = lambda: None,
     ) -> None:
+        self._alive = alive
         self._consumer = consumer
         self._start_at = start_at
         # Not when partitions come: joining takes seconds, and a topic may be made while this runs.
@@ -63,6 +68,7 @@ class Beginnings:
         return starts
 
     def _committed(self, tps: Collection[TopicPartition]) -> dict[TopicPartition, Committed]:
+        self._alive()
         asked = [KafkaPartition(tp.topic, tp.partition) for tp in tps]
         found: dict[TopicPartition, Committed] = {}
         for each in self._consumer.committed(asked, timeout=ASK_SECONDS):
@@ -73,6 +79,7 @@ class Beginnings:
         return found
 
     def _committed_of_topic(self, topic: str) -> dict[TopicPartition, Committed]:
+        self._alive()
         found = self._consumer.list_topics(topic, timeout=ASK_SECONDS).topics[topic]
         if not found.partitions:  # a broker may not know the topic for a moment: that is no answer
             raise Transient(f"{topic} was described without partitions: {found.error}")
@@ -90,6 +97,7 @@ class Beginnings:
         """Of all partitions in one question: each waits behind the fetch that its broker holds open."""
         if not tps:
             return {}
+        self._alive()
         asked = [KafkaPartition(tp.topic, tp.partition, at) for tp in tps]
         found: dict[TopicPartition, int] = {}
         for each in self._consumer.offsets_for_times(asked, timeout=ASK_SECONDS):

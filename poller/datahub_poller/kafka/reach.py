@@ -20,11 +20,21 @@ SHORTEST_ASK_SECONDS: Final = 0.25
 
 
 class Reach:
-    """Asks through the consumer that it shares with its owner. `servers` names the cluster in messages."""
+    """Asks through the consumer that it shares with its owner. `servers` names the cluster in messages.
+
+    `alive` is told before each question.
+    """
 
     def __init__(
-        self, consumer: Consumer, trouble: Trouble, servers: str, group: str, clock: Callable[[], float]
+        self,
+        consumer: Consumer,
+        trouble: Trouble,
+        servers: str,
+        group: str,
+        clock: Callable[[], float],
+        alive: Callable[[], None] = lambda: None,
     ) -> None:
+        self._alive = alive
         self._consumer = consumer
         self._trouble = trouble
         self._servers = servers
@@ -49,6 +59,7 @@ class Reach:
     def _asked(self, topic: str, end: float, limit: float) -> str:
         patience = SHORTEST_ASK_SECONDS  # at first short: a refusal is only told between two questions
         while True:
+            self._alive()
             try:
                 found = self._consumer.list_topics(topic, timeout=max(0.1, min(patience, end - self._clock())))
                 break
@@ -70,6 +81,7 @@ class Reach:
         """
         end = self._clock() + ASK_SECONDS
         while True:
+            self._alive()
             try:
                 self._consumer.committed([KafkaPartition(topic, 0)], timeout=SHORTEST_ASK_SECONDS)
             except KafkaException as error:
@@ -97,6 +109,7 @@ class Reach:
 
         No answer is CannotStart: handlers are made idempotent with an id that must not change from run to run.
         """
+        self._alive()
         try:
             found = self._consumer.list_topics(topic, timeout=ASK_SECONDS)
         except KafkaException as error:

@@ -32,7 +32,10 @@ AGAIN_SECONDS: Final = 2.0
 
 
 class KafkaSource:
-    """`Source` over librdkafka. `properties` are its own, oauth_cb a callable; times are in seconds unless named ms."""
+    """`Source` over librdkafka. `properties` are its own, oauth_cb a callable; times are in seconds unless named ms.
+
+    `alive` is told between questions to a broker, each of which may take seconds.
+    """
 
     def __init__(
         self,
@@ -41,8 +44,10 @@ class KafkaSource:
         clock: Callable[[], float],
         wall_ms: Callable[[], int],
         logger: logging.Logger,
+        alive: Callable[[], None] = lambda: None,
     ) -> None:
         self._clock = clock
+        self._alive = alive
         self._logger = logger
         self.servers = f"the Kafka broker {properties.get('bootstrap.servers')}"
         self._incremental = (
@@ -72,8 +77,8 @@ class KafkaSource:
             self._consumer = Consumer(config, logger=ClientLog(logger, clock, self._trouble.heard))
         except (KafkaException, SystemError, ValueError, TypeError) as error:
             raise CannotStart(f"{CONSUMER_CONFIG}: the Kafka client does not take it: {why(error)}") from error
-        self._beginnings = Beginnings(self._consumer, start_at, wall_ms, self._first_starts, logger, self._ids)
-        self.reach = Reach(self._consumer, self._trouble, self.servers, self._group, clock)
+        self._beginnings = Beginnings(self._consumer, start_at, wall_ms, self._first_starts, logger, self._ids, alive)
+        self.reach = Reach(self._consumer, self._trouble, self.servers, self._group, clock, alive)
 
     # -- the group
 
@@ -282,7 +287,11 @@ class KafkaSource:
         if not self._gaps or self._clock() < self._gaps_at or self._ids.waiting:
             return
         self._gaps = {tp: offset for tp, offset in self._gaps.items() if tp in self._starts}
-        for tp in sorted(self._gaps):
+        until = self._clock() + ASK_SECONDS
+        for tp in list(self._gaps):
+            self._alive()
+            if self._clock() >= until:  # the group waits for this thread: the others' turn comes
+                return
             try:
                 self._close_gap(tp)
             except (KafkaException, Transient) as error:
@@ -290,6 +299,7 @@ class KafkaSource:
                     del self._gaps[tp]  # the new topic has fewer; it is tried again with the next answer about the id
                     continue
                 self._gaps_at = self._clock() + AGAIN_SECONDS
+                self._gaps[tp] = self._gaps.pop(tp)  # behind those that may be answered
                 self._trouble.found(f"{tp} is out of range and could not be moved: {why(error)}")
 
     def _close_gap(self, tp: TopicPartition) -> None:

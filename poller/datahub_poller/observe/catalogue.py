@@ -20,11 +20,21 @@ Reduce = Literal["sum", "max"]
 
 
 class Moment(NamedTuple):
-    """A snapshot and the present on both clocks: the loop's monotonic seconds, and those since the epoch."""
+    """A snapshot and the present on both clocks: the loop's monotonic seconds, and those since the epoch.
+
+    `silent` is for how long the loop has not turned; `hangs`: for too long, which no snapshot can say.
+    """
 
     status: PollerStatus
     now: float
     wall: float
+    silent: float = 0.0
+    hangs: bool = False
+
+    @classmethod
+    def of(cls, status: PollerStatus, silent: float | None, limit: float, now: float, wall: float) -> Moment:
+        """With a loop that hangs when it has been silent for longer than `limit` seconds."""
+        return cls(status, now, wall, silent or 0.0, silent is not None and silent > limit)
 
 
 class Sample(NamedTuple):
@@ -200,8 +210,14 @@ CATALOGUE: Final[tuple[Metric, ...]] = (
     _gauge(
         "red",
         "1 where a person should look; /status says why.",
-        lambda moment: float(moment.status.red),
+        lambda moment: float(moment.status.red or moment.hangs),
         CloudWatch("Red", reduce="max"),
+    ),
+    _gauge(
+        "seconds_since_loop_turned",
+        "How long the loop has not turned: beyond status.hangs_after it hangs.",
+        lambda moment: moment.silent,
+        CloudWatch("SecondsSinceLoopTurned", "Seconds", "max"),
     ),
     _gauge(
         "assigned_partitions",

@@ -1,13 +1,14 @@
 """Metrics as lines that CloudWatch takes out of a log: its Embedded Metric Format.
 
 Pure. A line holds what was counted since the line before; of a distribution its mean. There is one dimension, the
-action: series for each partition would cost money for each.
+action: series for each partition would cost money for each. Gauges are in the lines of the intervals alone: each
+process weighs once in an average over them, however it begins and ends.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from datahub_poller.observe.catalogue import CATALOGUE, CloudWatch, Metric, Moment
@@ -18,18 +19,27 @@ STARTS: Final = "Starts"
 
 
 class Lines:
-    """The lines of one process, one after the other."""
+    """The lines of one process, one after the other, each without its end of line."""
 
     def __init__(self) -> None:
         self._before: dict[str, tuple[float, float]] = {}
-        self._began = False
+
+    def first(self, moment: Moment) -> str:
+        """That a process has begun, and nothing else."""
+        return self._of(moment, 1, ())
 
     def line(self, moment: Moment) -> str:
-        """The next one, without its end of line."""
-        values: dict[str, float] = {STARTS: 0 if self._began else 1}
+        """What an interval has brought, and what is now."""
+        return self._of(moment, 0, CATALOGUE)
+
+    def last(self, moment: Moment) -> str:
+        """What was counted since; what was so at the end is nobody's any more."""
+        return self._of(moment, 0, (metric for metric in CATALOGUE if metric.kind != "gauge"))
+
+    def _of(self, moment: Moment, starts: int, metrics: Iterable[Metric]) -> str:
+        values: dict[str, float] = {STARTS: starts}
         units = {STARTS: "Count"}
-        self._began = True
-        for metric in CATALOGUE:
+        for metric in metrics:
             for target, value in self._values(metric, moment):
                 values[target.name], units[target.name] = round(value, 6), target.unit
         about = {
@@ -43,7 +53,7 @@ class Lines:
             "Version": moment.status.version,
             **values,
         }
-        return json.dumps(document, separators=(",", ":"))
+        return json.dumps(document, separators=(",", ":"), allow_nan=False)
 
     def _values(self, metric: Metric, moment: Moment) -> Iterator[tuple[CloudWatch, float]]:
         if metric.distribution is not None:

@@ -67,7 +67,7 @@ def whole(status: Mapping[str, Any]) -> Iterator[Told]:
                 "Where it says that a right is missing, grant READ on the group; else look at the brokers.",
             )
     silent = status.get("loop_turned_ago")
-    if isinstance(silent, int | float) and silent > _SILENT:
+    if isinstance(silent, int | float) and silent > status.get("loop_hangs_after", _SILENT):
         yield Told(
             f"Its loop has not turned for {silent:.0f} s: something blocks the process.",
             "Its log has the stacks of all threads; then restart it: nothing that is not committed is lost.",

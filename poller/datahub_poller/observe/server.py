@@ -118,15 +118,20 @@ class StatusServer:
         status = self._board.status
         if status is None:
             return HTTPStatus.SERVICE_UNAVAILABLE, "text/plain", "starting\n"
-        return HTTPStatus.OK, CONTENT_TYPE, page(Moment(status, self._clock(), self._wall()), self._series)
+        moment = Moment.of(status, self._board.silent_for(now := self._clock()), self._limit, now, self._wall())
+        return HTTPStatus.OK, CONTENT_TYPE, page(moment, self._series)
 
     def _document(self) -> dict[str, Any]:
         status = self._board.status
         now = self._clock()
+        loop = {"loop_turned_ago": self._board.silent_for(now), "loop_hangs_after": self._limit}
         if status is None:
-            return {"state": "starting", "red": False, "reasons": [], "loop_turned_ago": self._board.silent_for(now)}
-        document = self._scrubber.plain(as_document(status, now, self._wall()))
-        return {**document, "loop_turned_ago": self._board.silent_for(now)}
+            return {"state": "starting", "red": False, "reasons": [], **loop}
+        document: dict[str, Any] = self._scrubber.plain(as_document(status, now, self._wall()))
+        if (silent := self._board.silent_for(now)) is not None and silent > self._limit:  # it cannot say so itself
+            document["red"] = True
+            document["reasons"].insert(0, f"the loop has not turned for {silent:.0f} s")
+        return {**document, **loop}
 
 
 class _Server(ThreadingHTTPServer):

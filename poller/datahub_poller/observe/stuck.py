@@ -46,10 +46,15 @@ class StuckWatch:
         if stuck:
             self.dump()
 
-    def silent(self, seconds: float) -> None:
+    def silent(self, seconds: float | None) -> None:
         """The loop itself has not turned for so long."""
-        log_event(self._logger, logging.ERROR, "the loop does not turn", seconds=round(seconds))
+        about = None if seconds is None else round(seconds)
+        log_event(self._logger, logging.ERROR, "the loop does not turn", seconds=about)
         self.dump()
+
+    def turns_again(self) -> None:
+        """What was told by `silent` is over."""
+        log_event(self._logger, logging.INFO, "the loop turns again")
 
     def dump(self) -> None:
         """Show what every thread is doing, the first time."""
