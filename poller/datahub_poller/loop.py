@@ -31,6 +31,8 @@ QUIET_SECONDS = 1.0
 """How often idle lanes are moved past control records, and the status is published."""
 NEWS_SECONDS = 0.1
 """How soon the status shows a change of state."""
+STATUS_SHARE = 0.01
+"""How much of the loop's time may go into showing changes that soon: with thousands of partitions each time costs."""
 MADE_ANEW = "topic was deleted and made anew: reading it from its beginning"
 LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
@@ -113,6 +115,7 @@ class Poller:
         self._stop = threading.Event()
         self._deadline: float | None = None
         self._quiet_due = 0.0
+        self._news_due = 0.0
 
     # -- running
 
@@ -185,7 +188,10 @@ class Poller:
             lane = self.ledger.lanes[tp]
             if position > lane.settled:
                 lane.skip_to(position)
+        began = self.clock()
         self.publish(self, now)
+        ended = self.clock()
+        self._news_due = ended + (ended - began) / STATUS_SHARE
 
     # -- what the source tells
 
@@ -328,7 +334,7 @@ class Poller:
         for note in notes:
             log_event(self.logger, LEVELS[note.level], note.event, **note.fields)
         if notes:
-            self._quiet_due = min(self._quiet_due, now + NEWS_SECONDS)
+            self._quiet_due = min(self._quiet_due, max(now + NEWS_SECONDS, self._news_due))
 
 
 def _outcome(done: Done) -> Outcome:

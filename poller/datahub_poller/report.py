@@ -39,6 +39,9 @@ class What(NamedTuple):
     reason: str = ""
 
 
+IDLE, IN_FLIGHT = What("idle"), What("in_flight")
+
+
 def snapshot(
     poller: Poller, action: str, schemas: Mapping[SchemaKey, Waiting], progress: Progress, now: float
 ) -> PollerStatus:
@@ -150,7 +153,7 @@ def _partition(
     flight = ledger.flights.get(lane.flight) if lane.flight is not None else None
     moved = progress.moved_at(lane.tp)
     oldest = lane.head() if part is None else part.entries[0]
-    runs = what == What("in_flight")  # a call within its time is no trouble, however long it may take
+    runs = what == IN_FLIGHT  # a call within its time is no trouble, however long it may take
     return PartitionStatus(
         topic=lane.tp.topic,
         partition=lane.tp.partition,
@@ -190,7 +193,7 @@ def _what(ledger: Ledger, lane: Lane, schemas: Mapping[SchemaKey, Waiting], now:
         return _working(ledger, lane)
     head = lane.head()
     if head is None:
-        return What("idle")
+        return IDLE
     if isinstance(head.verdict, Awaiting):
         return _waiting_schema(head.verdict.key, schemas)
     if ledger.breaker.is_open:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from types import SimpleNamespace
 from typing import Any
@@ -33,7 +34,7 @@ class Clock:
     @property
     def longest_silence(self) -> float:
         moments = [*self.alive_at, self.now]
-        return max(late - early for early, late in zip(moments, moments[1:], strict=False))
+        return max(late - early for early, late in itertools.pairwise(moments))
 
 
 class SlowConsumer:

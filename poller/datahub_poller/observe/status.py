@@ -41,7 +41,7 @@ class PausedStatus:
     since: float
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(slots=True)  # not frozen: of a thousand partitions there are as many a second
 class PartitionStatus:
     """One owned partition. Offsets are the next to read, `since` is monotonic, `next_try_in` seconds from now.
 
