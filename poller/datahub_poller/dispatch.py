@@ -82,8 +82,12 @@ class Dispatch:
     def _again(self, lane: Lane, now: float, probe: bool = False) -> Invoke:
         assert lane.part is not None
         assert lane.part.piece is not None
-        self._ledger.counters["retries"] += 1
-        self._ledger.counters["events_retried"] += len(lane.part.piece.entries)
+        entries = lane.part.piece.entries
+        again = sum(not entry.untried for entry in entries)
+        self._ledger.counters["retries"] += again > 0
+        self._ledger.counters["events_retried"] += again
+        for entry in entries:
+            entry.untried = False
         return self._launch([lane], (Share(lane.lease, lane.part.piece),), now, again=True, probe=probe)
 
     def _launch(self, lanes: list[Lane], shares: tuple[Share, ...], now: float, again: bool, probe: bool) -> Invoke:

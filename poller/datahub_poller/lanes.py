@@ -327,6 +327,8 @@ class Lane:
         if held > size:
             return []
         added, held = self._popped(more)
+        for entry in added:
+            entry.untried = True
         self.part.entries += added
         self.part.bytes += held
         return added

@@ -86,7 +86,7 @@ class Ledger:
 
     def take_in(self, records: Sequence[Record], read: Callable[[Record, float], Verdict], now: float) -> None:
         """Records came. Those without a lane are dropped: their owner reads them."""
-        lanes, largest, kept, filtered, decoded = self.lanes, 0, 0, 0, False
+        lanes, largest, kept, filtered, skipped, decoded = self.lanes, 0, 0, 0, 0, False
         lane: Lane | None = None
         tp: TopicPartition | None = None
         for record in records:
@@ -99,7 +99,9 @@ class Ledger:
             entry = lane.offer(record, verdict, now)
             if entry is None:
                 size = record.size
-                filtered += isinstance(verdict, Skipped) and verdict.reason == "filtered"
+                if isinstance(verdict, Skipped):
+                    filtered += verdict.reason == "filtered"
+                    skipped += 1
             else:
                 size = entry.size
                 kept += 1
@@ -111,6 +113,7 @@ class Ledger:
         if records:
             self.counters["records_polled"] += len(records)
             self.counters["events_filtered"] += filtered
+            self.counters["records_skipped"] += skipped - filtered
             self._appetite.took(len(records), kept, largest)
 
     def reread(self) -> None:
@@ -127,7 +130,8 @@ class Ledger:
 
     def _read_again(self, record: Record) -> Verdict:
         verdict = self.read(record)
-        self.counters["events_filtered"] += isinstance(verdict, Skipped) and verdict.reason == "filtered"
+        if isinstance(verdict, Skipped):
+            self.counters["events_filtered" if verdict.reason == "filtered" else "records_skipped"] += 1
         if _is_decoded(verdict):
             self.breaker.decoded()
         return verdict

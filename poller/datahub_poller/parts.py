@@ -29,9 +29,10 @@ class Entry:
     """A record in a lane. `end` is where the lane settles once this entry and all before it are done.
 
     `given_up` stays when an open breaker held its letter and it is tried anew: the breaker counts it once.
+    `untried`: it joined others that had been in a call, and was in none itself.
     """
 
-    __slots__ = ("at", "done", "end", "given_up", "record", "size", "verdict")
+    __slots__ = ("at", "done", "end", "given_up", "record", "size", "untried", "verdict")
 
     def __init__(self, record: Record, verdict: Event | Undecodable | Awaiting | GivenUp, at: float) -> None:
         _, offset, _, _, key, value, headers = record
@@ -42,6 +43,7 @@ class Entry:
         self.at = at
         self.done = False
         self.given_up = False
+        self.untried = False
 
     @property
     def offset(self) -> int:

@@ -61,6 +61,8 @@ class Results:
                 continue
             self._ledger.counters["late_results"] += 1
             self._ledger.log("warning", "late result ignored", partition=str(share.lease.tp), batch_id=work.batch_id)
+        if mine and (isinstance(outcome, Failed) or (isinstance(outcome, Named) and outcome.failed)):
+            self._ledger.counters["invocations_failed"] += 1
         # A success ends a row of failures before those of the same invocation are counted.
         closed = False
         if mine and self._shows_success(work, outcome):
@@ -221,6 +223,7 @@ class Results:
             return
         reason = outcome.reason if isinstance(outcome, Away) else str(outcome)
         part.letter_tries += 1
+        self._ledger.counters["letter_writes_failed"] += 1
         part.letters_due = now + wait(part.letter_tries, self._chance())
         if lane.trouble != reason:
             self._ledger.note("error", "dead letters could not be written, will be tried again", lane, reason=reason)

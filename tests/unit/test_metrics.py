@@ -86,6 +86,9 @@ def test_lambdas_names_are_kept():
         "OnFailureDestinationDeliveredEventCount",
         "CommittedEventCount",
         "CommitErrorCount",
+        "InvokeErrorCount",
+        "OnFailureDestinationDeliveryErrorCount",
+        "SchemaRegistryErrorCount",
         "MaxOffsetLag",
         "SumOffsetLag",
     }

@@ -98,6 +98,8 @@ class Schemas:
         """How many schemas are beyond the generator of readers, and read by fastavro."""
         self.fetches = 0
         """How often a registry was asked."""
+        self.failures = 0
+        """How often it did not answer with the schema."""
         self._readers: dict[SchemaKey, Reader] = {}
         self._missing: dict[SchemaKey, _Missing] = {}
         self._refused: dict[SchemaKey, tuple[float, Failure]] = {}
@@ -123,6 +125,7 @@ class Schemas:
     def arrived(self, done: Answer, now: float) -> None:
         """Take a fetch's outcome in."""
         fetch: Fetch = done.ticket
+        self.failures += done.error is not None
         if fetch.control:
             self._control_arrived(fetch.key, done.error, now)
             return

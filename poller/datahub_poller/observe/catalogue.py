@@ -127,6 +127,12 @@ def _letters(moment: Moment) -> Iterable[Sample]:
 CATALOGUE: Final[tuple[Metric, ...]] = (
     _counter("polled_events", "records_polled", "Records read from Kafka.", "PolledEventCount"),
     _counter("filtered_out_events", "events_filtered", "Events that the filters dropped.", "FilteredOutEventCount"),
+    _counter(
+        "skipped_events",
+        "records_skipped",
+        "Records that are no event of this action: tombstones, and kinds that no route has.",
+        "SkippedEventCount",
+    ),
     _counter("invoked_events", "events_invoked", "Events handed to the handler, again included.", "InvokedEventCount"),
     _counter(
         "failed_invoke_events",
@@ -134,6 +140,7 @@ CATALOGUE: Final[tuple[Metric, ...]] = (
         "Events that the handler failed on, each time that it did.",
         "FailedInvokeEventCount",
     ),
+    _counter("invoke_errors", "invocations_failed", "Calls that failed, or named events that did.", "InvokeErrorCount"),
     Metric(
         PREFIX + "on_failure_destination_delivered_events_total",
         "counter",
@@ -141,6 +148,12 @@ CATALOGUE: Final[tuple[Metric, ...]] = (
         _letters,
         ("stage", "class"),
         (CloudWatch("OnFailureDestinationDeliveredEventCount"),),
+    ),
+    _counter(
+        "on_failure_destination_delivery_errors",
+        "letter_writes_failed",
+        "Writes of dead letters that failed: they are tried again.",
+        "OnFailureDestinationDeliveryErrorCount",
     ),
     _counter(
         "committed_events", "offsets_committed", "Offsets moved on by acknowledged commits.", "CommittedEventCount"
@@ -155,6 +168,12 @@ CATALOGUE: Final[tuple[Metric, ...]] = (
     ),
     _counter("rebalances", "rebalances", "Times that partitions were assigned.", "Rebalances"),
     _counter("schema_fetches", "schema_fetches", "Questions to a schema registry.", "SchemaFetches"),
+    _counter(
+        "schema_registry_errors",
+        "schema_fetches_failed",
+        "Those that it did not answer with the schema.",
+        "SchemaRegistryErrorCount",
+    ),
     Metric(
         PREFIX + "decode_seconds_total",
         "counter",

@@ -1,0 +1,84 @@
+"""That the counters add up: every record that was read is accounted for once, whatever went wrong with it.
+
+Runs without rebalances or crashes, so that each record is read once; its end is a stop in order with all settled.
+"""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from datahub_poller.observe.catalogue import Moment
+from datahub_poller.observe.emf import Lines
+from datahub_poller.observe.status import PollerStatus
+from support.effort import effort
+from support.metrics_read import check_emf
+from support.troubles import TROUBLED, moods, prepared, shapes, writes
+from support.values import KINDS
+
+
+@effort(150)
+@given(shape=shapes, writes=writes, moods=moods, seed=st.integers(0, 5))
+def test_every_record_is_accounted_for_once(shape, writes, moods, seed):
+    sim = prepared(shape, writes, [], moods, seed)
+    calls: list[list] = []
+    handler = sim.desk.handler
+
+    def noted(records):
+        calls.append([(record.tp, record.offset) for record in records])
+        return handler(records)
+
+    sim.desk.handler = noted
+    healthy_at = sim.clock.now + TROUBLED
+    sim.run(lambda: sim.clock.now > healthy_at + 1 and sim.all_committed(), limit=3000)
+    status = sim.statuses[-1]
+    counters, figures = status.counters, status.figures
+
+    def count(name: str) -> int:
+        return counters.get(name, 0)
+
+    def there(*kinds: str) -> int:
+        return sum(map(len, sim.records(*kinds).values()))
+
+    assert count("records_polled") == there(*KINDS)
+    assert count("events_filtered") == there("drop")
+    assert count("records_skipped") == there("tombstone")
+    letters = sum(each.letters for each in figures.letters)
+    assert letters == count("dead_letters")
+    passed = count("events_filtered") + count("records_skipped")
+    assert count("records_polled") == passed + count("events_delivered") + letters
+
+    handed = [place for call in calls for place in call]
+    assert count("invocations") == len(calls) == figures.handler_seconds.total == figures.batch_size.total
+    assert count("events_invoked") == len(handed) == figures.batch_size.sum
+    assert count("events_retried") == len(handed) - len(set(handed)), "events that were in a call before"
+    seen: set = set()
+    again = 0
+    for call in calls:
+        again += not seen.isdisjoint(call)
+        seen.update(call)
+    assert count("retries") == again
+    assert count("events_delivered") + count("events_failed") <= count("events_invoked")
+    assert count("invocations_failed") <= count("invocations")
+    assert count("offsets_committed") == sum(sim.committed().values())
+    _told_alike(status, sim.clock.now)
+
+
+def _told_alike(status: PollerStatus, now: float) -> None:
+    """What CloudWatch gets is the same."""
+    line = check_emf(Lines().line(Moment(status, now, 1_800_000_000.0)))
+    for name, key in {
+        "PolledEventCount": "records_polled",
+        "FilteredOutEventCount": "events_filtered",
+        "SkippedEventCount": "records_skipped",
+        "InvokedEventCount": "events_invoked",
+        "FailedInvokeEventCount": "events_failed",
+        "InvokeErrorCount": "invocations_failed",
+        "OnFailureDestinationDeliveredEventCount": "dead_letters",
+        "OnFailureDestinationDeliveryErrorCount": "letter_writes_failed",
+        "CommittedEventCount": "offsets_committed",
+        "Retries": "retries",
+        "Invocations": "invocations",
+    }.items():
+        assert line[name] == status.counters.get(key, 0), name
+    assert line["BacklogPerProcess"] == line["MaxOffsetLag"] == line["BufferedBytes"] == 0
