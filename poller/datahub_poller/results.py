@@ -61,14 +61,14 @@ class Results:
                 continue
             self._ledger.counters["late_results"] += 1
             self._ledger.log("warning", "late result ignored", partition=str(share.lease.tp), batch_id=work.batch_id)
-        if mine and (isinstance(outcome, Failed) or (isinstance(outcome, Named) and outcome.failed)):
-            self._ledger.counters["invocations_failed"] += 1
         # A success ends a row of failures before those of the same invocation are counted.
         closed = False
         if mine and self._shows_success(work, outcome):
             closed = self._ledger.breaker.succeeded()
         elif flight.probe:
             self._stay_open(work, now)
+        if mine and (isinstance(outcome, Failed) or (isinstance(outcome, Named) and outcome.failed)):
+            self._ledger.counters["invocations_failed"] += 1
         for lane, piece in mine:
             lane.flight, lane.since = None, now
             self._apply(lane, piece, Call(work, flight.started), outcome, now)
