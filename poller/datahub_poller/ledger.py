@@ -250,6 +250,10 @@ class Ledger:
         """Which partitions must bring nothing now."""
         return self._appetite.paused(self.lanes.values(), now, fetching)
 
+    def held_back(self, tp: TopicPartition) -> bool:
+        """Whether it was to bring nothing, when that was asked for last."""
+        return self._appetite.holds_back(tp)
+
     # -- for the log
 
     def drain_notes(self) -> list[Note]:

@@ -24,7 +24,7 @@ from datahub_poller.observe.status import (
     PollerStatus,
     SchemaWait,
 )
-from datahub_poller.parts import Paused
+from datahub_poller.parts import Part, Paused
 from datahub_poller.progress import Progress
 from datahub_poller.works import Flight, Invoke, WriteLetters
 
@@ -40,6 +40,11 @@ class What(NamedTuple):
 
 
 IDLE, IN_FLIGHT = What("idle"), What("in_flight")
+UNDECODABLE = "undecodable records"
+FULL = "source.config.buffer is full"
+STOPS = "the poller stops"
+TAKEN = "all of batch.concurrency calls are running"
+RATE = "batch.rate lets the next call begin"
 
 
 def snapshot(
@@ -190,22 +195,24 @@ def _what(ledger: Ledger, lane: Lane, schemas: Mapping[SchemaKey, Waiting], now:
     if lane.paused is not None and not _letters_wait(lane):
         return What("paused", f"by {lane.paused.who}: {lane.paused.why or 'no reason given'}")
     if lane.part is not None:
-        return _working(ledger, lane)
+        return _working(ledger, lane, now)
     head = lane.head()
     if head is None:
-        return IDLE
+        return What("idle", FULL) if ledger.held_back(lane.tp) else IDLE
     if isinstance(head.verdict, Awaiting):
         return _waiting_schema(head.verdict.key, schemas)
     if ledger.breaker.is_open:
         return What("breaker", ledger.breaker.reason or "")
-    return What("ready", "" if isinstance(head.verdict, Event) else "undecodable records")
+    return What("ready", _waits_for(ledger, now) if isinstance(head.verdict, Event) else UNDECODABLE)
 
 
 def _flying(flight: Flight, lane: Lane, ledger: Ledger, now: float) -> What:
     if not isinstance(flight.work, Invoke):
         # A try is no success: what is wrong stays to be seen until one is acknowledged.
-        tried = lane.part is not None and lane.part.letter_tries > 0
-        return What("waiting_sink", lane.trouble or "") if tried else What("writing_letters")
+        if lane.part is not None and lane.part.letter_tries > 0:
+            return What("waiting_sink", lane.trouble or "")
+        slow = now - flight.started
+        return What("writing_letters", f"for {slow:.0f} s by now" if slow > SLOW_WRITE_SECONDS else "")
     late = now - flight.started - ledger.settings.timeout
     return What("in_flight", f"handler past its timeout for {late:.0f} s" if late > 0 else "")
 
@@ -216,17 +223,37 @@ def _letters_wait(lane: Lane) -> bool:
     return part is not None and bool(part.final or (part.doomed and part.judged))
 
 
-def _working(ledger: Ledger, lane: Lane) -> What:
-    assert lane.part is not None
-    if lane.part.final:
-        return What("waiting_sink", lane.trouble or "")
-    if lane.part.held or ledger.breaker.is_open:
+def _working(ledger: Ledger, lane: Lane, now: float) -> What:
+    part = lane.part
+    assert part is not None
+    if part.final:
+        return _with_letters(lane, part)
+    if part.held or ledger.breaker.is_open:
         return What("breaker", ledger.breaker.reason or "")
-    if lane.part.piece is None:
-        return What("waiting_sink", lane.trouble or "")
-    if lane.part.piece.waits:
+    if part.piece is None:
+        return _with_letters(lane, part)
+    if part.piece.waits:
         return What("backing_off", lane.trouble or "")
-    return What("backing_off" if lane.part.piece.attempts else "ready")
+    if part.piece.attempts and part.piece.due > now:
+        return What("backing_off")
+    return What("ready", _waits_for(ledger, now))
+
+
+def _with_letters(lane: Lane, part: Part) -> What:
+    """Before the first try what troubles the lane is still the handler's failure."""
+    return What("waiting_sink", lane.trouble or "") if part.letter_tries else What("writing_letters")
+
+
+def _waits_for(ledger: Ledger, now: float) -> str:
+    """What keeps events that are ready from being handed out; empty where that is `batch.window` alone."""
+    if ledger.stopping or ledger.halted:
+        return STOPS
+    if ledger.slots <= 0:
+        late = sum(flight.overdue for flight in ledger.flights.values())
+        return f"{TAKEN}, {late} of them past the timeout" if late else TAKEN
+    if ledger.rate_due > now:
+        return f"{RATE} in {ledger.rate_due - now:.1f} s"
+    return ""
 
 
 def _waiting_schema(key: SchemaKey, schemas: Mapping[SchemaKey, Waiting]) -> What:

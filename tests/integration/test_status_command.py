@@ -212,9 +212,11 @@ def another(request: pytest.FixtureRequest) -> Callable[[int, str], int]:
 def test_another_web_server_is_no_poller(
     code: int, body: str, says: str, another: Callable[[int, str], int], tmp_path: Path
 ) -> None:
-    done = ran("status", "--port", str(another(code, body)), cwd=tmp_path)
-    assert (done.code, done.out, len(done.err.splitlines())) == (1, "", 1)
-    assert says in done.err
+    port = str(another(code, body))
+    for command in ("status", "explain"):
+        done = ran(command, "--port", port, cwd=tmp_path)
+        assert (done.code, done.out, len(done.err.splitlines())) == (1, "", 1)
+        assert says in done.err
 
 
 def test_a_server_that_is_silent_is_given_five_seconds(tmp_path: Path) -> None:

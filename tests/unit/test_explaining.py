@@ -7,9 +7,10 @@ from typing import get_args
 
 import pytest
 
+from datahub_poller import report
 from datahub_poller.errors import PollerError
-from datahub_poller.observe.explaining import explained, whole
-from datahub_poller.observe.status import PartitionState, PartitionStatus, PollerStatus, as_document
+from datahub_poller.observe.explaining import alike, explained, names, whole
+from datahub_poller.observe.status import PartitionState, PartitionStatus, PollerState, PollerStatus, as_document
 
 
 def document(*partitions: PartitionStatus, **more):
@@ -31,6 +32,18 @@ def test_every_state_has_words_and_what_stands_has_a_remedy(state):
     assert bool(one.told.remedy) or one.moves or state == "draining"
 
 
+@pytest.mark.parametrize("state", get_args(PollerState))
+def test_every_state_of_the_poller_is_told_or_is_told_by_its_partitions(state):
+    told = list(whole(document(PartitionStatus("t", 0, "idle"), state=state)))
+    assert bool(told) == (state not in {"running", "waiting", "paused"})
+    assert all(each.why.endswith(".") and "says of itself" not in each.why for each in told)
+
+
+def test_a_reason_that_nobody_has_words_for_is_told_as_it_is():
+    (told,) = whole(document(PartitionStatus("t", 0, "idle"), reasons=("the moon is full",)))
+    assert told.why == "It says of itself: the moon is full."
+
+
 @pytest.mark.parametrize("state", ["waiting_schema", "waiting_sink", "halted", "breaker", "paused"])
 def test_the_reason_is_told(state):
     assert "403 from the registry" in of(state, reason="403 from the registry").told.why
@@ -50,6 +63,28 @@ LATE = "handler past its timeout for 9 s"
         (of("in_flight", in_flight=5, reason=LATE), "past its timeout", "A restart ends the call"),
         (of("breaker", reason="20 records in a row were given up"), "20 records in a row", "breaker close"),
         (of("paused", reason="by ann@laptop: upgrade"), "paused by ann@laptop: upgrade", "resume"),
+        (
+            of("backing_off", attempts=2, reason="refused", last_error="KeyError"),
+            "does not answer: refused",
+            "retry-now",
+        ),
+        (of("idle", lag=7, reason=report.FULL), "buffer is full, with what other partitions hold", "config.buffer"),
+        (of("ready"), "goes out when batch.size is reached", ""),
+        (of("ready", reason=report.UNDECODABLE), "their dead letters come next", ""),
+        (of("ready", reason=report.STOPS), "wait: the poller stops", ""),
+        (of("ready", reason=report.TAKEN), "all of batch.concurrency calls are running", "raise batch.concurrency"),
+        (
+            of("ready", reason=f"{report.TAKEN}, 1 of them past the timeout"),
+            "1 of them past",
+            "A restart ends the call",
+        ),
+        (of("ready", reason=f"{report.RATE} in 3.0 s"), "next call begin in 3.0 s", "raise batch.rate"),
+        (
+            of("ready", reason=report.TAKEN, attempts=2, last_error="ValueError: x"),
+            "failed 2 time(s): ValueError",
+            "raise",
+        ),
+        (of("writing_letters", reason="for 40 s by now"), "neither takes nor refuses", "network that hangs"),
         (of("waiting_sink", reason="No space left on device"), "No space left on device", "Nothing is committed past"),
     ],
 )
@@ -61,6 +96,13 @@ def test_what_is_said(one, words, remedy):
 
 def test_what_moves_and_what_stands():
     assert of("in_flight").moves
+    assert not of("in_flight", reason=LATE).moves
+    assert of("ready", reason=report.TAKEN).moves
+    assert not of("ready", reason=f"{report.TAKEN}, 1 of them past the timeout").moves
+    assert of("writing_letters").moves
+    assert not of("writing_letters", reason="for 40 s by now").moves
+    assert of("idle", lag=7).moves
+    assert not of("idle", lag=7, reason=report.FULL).moves
     assert not of("in_flight", stuck=True).moves
     assert not of("waiting_sink").moves
 
@@ -70,12 +112,35 @@ def test_a_partition_that_is_not_here_is_told_with_those_that_are():
         explained(document(PartitionStatus("t", 0, "idle"), PartitionStatus("t", 1, "idle")), "t-9")
 
 
+def test_of_partitions_without_end_some_are_named():
+    many = document(*(PartitionStatus("t", number, "idle") for number in range(1_000)))
+    with pytest.raises(PollerError, match=r"its partitions are t-0, .*, t-9 and 990 more\. Another") as raised:
+        explained(many, "t-1000")
+    assert len(str(raised.value)) < 300
+
+
+def test_what_is_told_alike_is_told_once():
+    here = [
+        PartitionStatus("t", 0, "waiting_schema", reason="schema 7"),
+        PartitionStatus("t", 1, "waiting_sink", reason="disk full"),
+        PartitionStatus("t", 2, "waiting_schema", reason="schema 7"),
+        PartitionStatus("t", 3, "waiting_schema", reason="schema 8"),
+    ]
+    groups = alike(explained(document(*here), None))
+    assert [[each.name for each in group] for group in groups] == [["t-0", "t-2"], ["t-1"], ["t-3"]]
+    assert names([f"t-{number}" for number in range(3)]) == "t-0, t-1, t-2"
+
+
 @pytest.mark.parametrize(
     ("status", "words"),
     [
         (document(state="starting"), "joining its group"),
         (document(state="waiting"), "others of its group have them all"),
         (document(state="stopping"), "told to stop"),
+        (document(state="waiting"), "there are no such topics"),
+        (document(state="halted"), "ends with exit code 1"),
+        (document(reasons=("breaker open: 20 in a row",)), "The breaker is open"),
+        (document(reasons=(f"{LATE}",)), "went to another process still runs: handler past its timeout for 9 s"),
         (document(reasons=("kafka: all brokers are down",)), "all brokers are down"),
         (document(reasons=("commits fail: not authorized",)), "It would come again after a restart"),
         ({**document(PartitionStatus("t", 0, "idle")), "loop_turned_ago": 31.0}, "has not turned for 31 s"),

@@ -38,7 +38,7 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="Print the same as JSON.")
 def explain(partition: str | None, path: Path | None, port: int | None, host: str | None, as_json: bool) -> None:
     """Say in words what each partition waits for, and what to do about it."""
-    from datahub_poller.observe.explaining import explained, whole
+    from datahub_poller.observe.explaining import alike, explained, names, whole
     from datahub_poller.observe.render import fetch_status
 
     door = door_of(path, port, host)
@@ -54,8 +54,8 @@ def explain(partition: str | None, path: Path | None, port: int | None, host: st
         return
     for told in about:
         _say(str(status.get("action", "the poller")), told)
-    for each in shown:
-        _say(f"{each.name}: {each.state.replace('_', ' ')}", each.told)
+    for group in alike(shown):
+        _say(f"{names([each.name for each in group])}: {group[0].state.replace('_', ' ')}", group[0].told)
     if not about and not shown:
         click.echo(f"{len(every)} partition(s), and each has nothing to do or is at it.")
 
