@@ -1,10 +1,9 @@
-"""infra/ecs: what checkers say of the template, what it makes, that its rights fit the calls, and how it scales."""
+"""infra/ecs: what checkers say of the template, what it makes, and that its rights fit the calls."""
 
 from __future__ import annotations
 
 import copy
 import json
-import random
 import re
 import subprocess
 import sys
@@ -19,7 +18,6 @@ from datahub_poller.errors import SchemaNotFound
 from datahub_poller.model import SchemaKey
 from datahub_poller.observe.catalogue import CATALOGUE
 from datahub_poller.observe.emf import NAMESPACE, STARTS
-from support.autoscaling import Policy, Workers, day
 from support.on_aws import on_aws
 from support.policies import Call, grants, not_allowed, not_called
 from support.templates import INFRA, Stack, checkov, lint, names, settled
@@ -314,76 +312,3 @@ def test_the_dashboard_is_json_of_metrics_that_are_published():
             shown.add(metric[1])
     assert shown <= PUBLISHED.keys()
     assert len(shown) >= 15
-
-
-# -- a bursty day
-
-
-def bursty(seed):
-    """Events per second: a quiet night, a busy day, an ingestion run every two hours, and one flood."""
-    chance = random.Random(seed)
-    noise = [chance.uniform(0.7, 1.3) for _ in range(24 * 60)]
-
-    def traffic(now):
-        hour = now // 3600
-        base = 150.0 if 7 <= hour < 19 else 20.0
-        burst = 2500.0 if hour % 2 == 0 and now % 3600 < 600 else 0.0
-        flood = 6000.0 if 14 * 3600 <= now < 14 * 3600 + 900 else 0.0
-        return (base + burst + flood) * noise[now // 60]
-
-    return traffic
-
-
-def template_policy(most):
-    parameters = DOCUMENT["Parameters"]
-    policy = DOCUMENT["Resources"]["BacklogPolicy"]["Properties"]["TargetTrackingScalingPolicyConfiguration"]
-    return Policy(
-        target=parameters["BacklogPerTask"]["Default"],
-        out_cooldown=policy["ScaleOutCooldown"],
-        in_cooldown=policy["ScaleInCooldown"],
-        least=parameters["MinTasks"]["Default"],
-        most=most,
-    )
-
-
-WORKERS = Workers(rate=500.0, start=60.0, rebalance=6.0)
-"""A handler of 2 ms an event, Fargate's minute until a task runs, and the group's rebalance."""
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_a_bursty_day_is_followed_without_flapping(seed):
-    found = day(template_policy(12), WORKERS, bursty(seed))
-    alone = day(template_policy(1), WORKERS, bursty(seed))
-    worst, unscaled = max(each.lag for each in found.minutes), max(each.lag for each in alone.minutes)
-    turns = [
-        (early, late)
-        for (early, fewer), (late, _), (_, more) in zip(
-            found.changes, found.changes[1:], found.changes[2:], strict=False
-        )
-        if fewer > more
-    ]
-    print(
-        f"seed {seed}: worst lag {worst:.0f} s ({unscaled:.0f} s with one task), {len(found.changes)} changes, "
-        f"{found.rebalances} rebalances, at most {max(each.tasks for each in found.minutes)} tasks, {turns}"
-    )
-    assert unscaled > 3600
-    assert worst < 1800
-    assert found.minutes[-1].tasks <= 2, "it did not go back"
-    # A burst costs a few steps out and its steps in again: thirteen bursts a day.
-    assert found.rebalances <= 13 * 6
-    for (first, before), (second, after), (third, last) in zip(
-        found.changes, found.changes[1:], found.changes[2:], strict=False
-    ):
-        flapped = (after - before) * (last - after) < 0 and third - second < 10 * 60 and second - first < 10 * 60
-        assert not flapped, (first, before, second, after, third, last)
-
-
-def test_where_traffic_is_even_nothing_is_changed():
-    found = day(template_policy(12), WORKERS, lambda _: 400.0)
-    assert found.changes == []
-    assert found.rebalances == 0
-
-
-def test_the_ceiling_is_kept():
-    found = day(template_policy(3), WORKERS, lambda _: 5000.0, hours=3)
-    assert max(each.tasks for each in found.minutes) == 3

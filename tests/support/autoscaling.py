@@ -1,19 +1,25 @@
-"""A service under target tracking, as AWS documents it, over a day of traffic: seconds of no machine's time.
+"""A service under target tracking, as AWS documents it: its two alarms, its steps and its cooldowns.
 
-Pure. AWS makes two alarms of a target: more tasks where the metric is above it for three periods of 60 s in a row, by
-as much as the metric exceeds it; fewer where it is below nine tenths of it for fifteen. Cooldowns are the template's.
+Pure. Of a target AWS makes an alarm for more, when the metric is above it for three minutes in a row, and one for
+fewer, when it is below nine tenths of it for fifteen; a minute without data is in neither. More comes in proportion to
+the metric, at once; how gradually fewer comes, AWS does not say: `Shrinking` has both ends of it.
+https://docs.aws.amazon.com/autoscaling/application/userguide/target-tracking-scaling-policy-overview.html
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Final, NamedTuple
+from collections.abc import Sequence
+from typing import Final, Literal, NamedTuple
 
 MINUTE: Final = 60
 OUT_PERIODS: Final = 3
 IN_PERIODS: Final = 15
 IN_SHARE: Final = 0.9
+
+Point = float | None
+"""What CloudWatch has of a minute; None where nobody wrote anything."""
+Shrinking = Literal["in proportion", "one by one"]
 
 
 class Policy(NamedTuple):
@@ -26,82 +32,47 @@ class Policy(NamedTuple):
     most: int
 
 
-class Workers(NamedTuple):
-    """`rate` is events per second of a task, `start` seconds until a new one works, `rebalance` while all stand."""
+class Tracking:
+    """One policy over time."""
 
-    rate: float
-    start: float
-    rebalance: float
+    def __init__(self, policy: Policy, shrinking: Shrinking = "in proportion") -> None:
+        self._policy = policy
+        self._shrinking = shrinking
+        self._out_at = self._in_at = -math.inf
+        self._before_out = 0
 
+    def wanted(self, now: float, points: Sequence[Point], tasks: int) -> int:
+        """How many tasks there are to be; `points` has the newest last."""
+        policy = self._policy
+        if (newest := _all(points, OUT_PERIODS, lambda value: value > policy.target)) is not None:
+            return self._out(now, newest, tasks)
+        low = _all(points, IN_PERIODS, lambda value: value < IN_SHARE * policy.target)
+        if low is None or now - self._in_at < policy.in_cooldown:
+            return tasks
+        fitting = math.ceil(tasks * low / policy.target)
+        fewer = max(
+            policy.least, min(tasks, fitting if self._shrinking == "in proportion" else max(fitting, tasks - 1))
+        )
+        if fewer < tasks:
+            self._in_at = now
+        return fewer
 
-class Minute(NamedTuple):
-    """What CloudWatch has for it, and what was so at its end. `lag` is how old the oldest record was, in seconds."""
-
-    at: int
-    backlog: float
-    tasks: int
-    metric: float
-    lag: float
-
-
-class Day(NamedTuple):
-    """`changes` are times of scaling and the number of tasks from then on."""
-
-    minutes: list[Minute]
-    changes: list[tuple[int, int]]
-    rebalances: int
-
-
-def day(policy: Policy, workers: Workers, traffic: Callable[[int], float], hours: int = 24, first: int = 1) -> Day:
-    """Second by second: `traffic` is events that come in a second."""
-    tasks = working = first
-    standing = 0.0
-    joining: list[float] = []
-    backlog = arrived = done = 0.0
-    arrivals: list[float] = []
-    minutes: list[Minute] = []
-    changes: list[tuple[int, int]] = []
-    rebalances, last_out, last_in, oldest = 0, -math.inf, -math.inf, 0
-    for now in range(hours * 3600):
-        coming = traffic(now)
-        arrived += coming
-        arrivals.append(arrived)
-        backlog += coming
-        ready = [at for at in joining if at <= now]
-        if ready:
-            joining = [at for at in joining if at > now]
-            working += len(ready)
-            rebalances += 1
-            standing = now + workers.rebalance
-        if now >= standing:
-            taken = min(backlog, working * workers.rate)
-            backlog -= taken
-            done += taken
-        while oldest < now and arrivals[oldest] <= done + 1e-6:
-            oldest += 1
-        if (now + 1) % MINUTE:
-            continue
-        minutes.append(Minute(now, backlog, tasks, backlog / working, now - oldest if backlog > 1 else 0.0))
-        wanted = _wanted(policy, minutes, tasks)
-        if wanted > tasks and now - last_out >= policy.out_cooldown:
-            joining += [now + workers.start] * (wanted - tasks)
-            tasks, last_out = wanted, now
-            changes.append((now, tasks))
-        elif wanted < tasks and now - max(last_in, last_out) >= policy.in_cooldown:
-            gone = tasks - wanted
-            joining = joining[gone:]
-            working = max(1, min(working, wanted))
-            rebalances += 1
-            standing = now + workers.rebalance
-            tasks, last_in = wanted, now
-            changes.append((now, tasks))
-    return Day(minutes, changes, rebalances)
+    def _out(self, now: float, newest: float, tasks: int) -> int:
+        """While the cooldown lasts, what it has added counts; only a larger step than that one is made."""
+        policy = self._policy
+        cooling = now - self._out_at < policy.out_cooldown
+        base = self._before_out if cooling else tasks
+        more = min(policy.most, max(tasks, math.ceil(base * newest / policy.target)))
+        if more > tasks:
+            self._out_at, self._before_out = now, base
+            self._in_at = -math.inf  # a cooldown for fewer ends with it
+        return more
 
 
-def _wanted(policy: Policy, minutes: list[Minute], tasks: int) -> int:
-    recent = [minute.metric for minute in minutes]
-    if len(recent) >= OUT_PERIODS and min(recent[-OUT_PERIODS:]) > policy.target:
-        return min(policy.most, max(tasks + 1, math.ceil(tasks * recent[-1] / policy.target)))
-    if len(recent) >= IN_PERIODS and max(recent[-IN_PERIODS:]) < IN_SHARE * policy.target:
-        return max(policy.least, min(tasks - 1, math.ceil(tasks * recent[-1] / policy.target)), 0)
-    return tasks
+def _all(points: Sequence[Point], count: int, holds: object) -> float | None:
+    """The newest of so many, where all are there and hold."""
+    recent = points[-count:]
+    assert callable(holds)
+    if len(recent) < count or not all(point is not None and holds(point) for point in recent):
+        return None
+    return recent[-1]

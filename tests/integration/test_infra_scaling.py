@@ -1,0 +1,226 @@
+"""infra/ecs: how the service scales over days of traffic, by the template's values and the metric that pollers write.
+
+The figures that `infra/ecs/README.md` states are those that are asserted here.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+
+import pytest
+from cfnlint.decode import decode
+
+from support.autoscaling import IN_PERIODS, OUT_PERIODS, Policy, Tracking
+from support.fleet import Day, Fleet, Setting, day
+from support.templates import INFRA
+
+TEMPLATE = INFRA / "ecs" / "service.yaml"
+DOCUMENT, _ = decode(str(TEMPLATE))
+README = re.sub(r"\s+", " ", (INFRA / "ecs" / "README.md").read_text())
+PARAMETERS = DOCUMENT["Parameters"]
+TRACKED = DOCUMENT["Resources"]["BacklogPolicy"]["Properties"]["TargetTrackingScalingPolicyConfiguration"]
+METRIC = TRACKED["CustomizedMetricSpecification"]
+HOUR = 3600
+SOON = 600
+"""Within so many seconds, a change that takes another one back is flapping."""
+SEEDS = range(5)
+SHRINKING = ("in proportion", "one by one")
+
+EVEN = Setting(rate=500.0, start=(45.0, 75.0), rebalance=6.0, shares=(1 / 12,) * 12)
+"""A handler of 2 ms an event, Fargate's minute until a task runs, and the group's rebalance."""
+HOT = EVEN._replace(shares=(0.89,) + (0.01,) * 11)
+"""One partition that gets nearly everything: an ingestion run over one dataset."""
+
+
+def policy(most: int) -> Policy:
+    return Policy(
+        target=PARAMETERS["BacklogPerTask"]["Default"],
+        out_cooldown=TRACKED["ScaleOutCooldown"],
+        in_cooldown=TRACKED["ScaleInCooldown"],
+        least=PARAMETERS["MinTasks"]["Default"],
+        most=most,
+    )
+
+
+def played(traffic, most=12, setting=EVEN, **more) -> Day:
+    return day(policy(most), setting, traffic, METRIC["MetricName"], **more)
+
+
+def bursty(seed):
+    """Events per second: a quiet night, a busy day, an ingestion run every two hours, and one flood."""
+    chance = random.Random(seed)
+    noise = [chance.uniform(0.7, 1.3) for _ in range(24 * 60)]
+
+    def traffic(now):
+        hour = now // HOUR
+        base = 150.0 if 7 <= hour < 19 else 20.0
+        burst = 2500.0 if hour % 2 == 0 and now % HOUR < 600 else 0.0
+        flood = 6000.0 if 14 * HOUR <= now < 14 * HOUR + 900 else 0.0
+        return (base + burst + flood) * noise[now // 60]
+
+    return traffic
+
+
+ENDS = [hour * HOUR + (900 if hour == 14 else 600) for hour in range(0, 24, 2)]
+"""Of the bursts, and of the flood."""
+
+
+@pytest.fixture(scope="module", params=SHRINKING)
+def days(request) -> list[Day]:
+    found = [played(bursty(seed), seed=seed, shrinking=request.param) for seed in SEEDS]
+    for each in found:
+        recovered = max(each.recovered_after(end) for end in ENDS)
+        print(
+            f"{request.param}: oldest record {each.worst_lag:.0f} s, recovered after {recovered:.0f} s, "
+            f"{len(each.changes)} changes, {each.rebalances} rebalances, {each.most_tasks} tasks at most, "
+            f"{each.task_hours:.0f} task hours"
+        )
+    return found
+
+
+def test_bursts_are_followed_and_the_lag_is_recovered_within_what_is_stated(days):
+    alone = played(bursty(0), most=1)
+    assert alone.worst_lag > 3 * HOUR, "one task alone does not do it"
+    assert max(each.worst_lag for each in days) <= 720
+    assert max(each.recovered_after(end) for each in days for end in ENDS) <= 780
+    assert max(each.most_tasks for each in days) <= 12
+    assert "at the worst 700 s old, and no older than a minute 12 minutes after a burst" in README
+
+
+def test_it_does_not_flap_and_its_rebalances_are_counted(days, request):
+    assert [turn for each in days for turn in each.turns(SOON)] == []
+    shrinking = request.node.callspec.params["days"]
+    most = {"in proportion": 80, "one by one": 190}[shrinking]
+    assert max(each.rebalances for each in days) <= most
+    assert max(each.minutes[-1].tasks for each in days) <= 2, "it goes back"
+    assert (
+        "70 to 80 rebalances a day where it takes them away at once, 180 where it takes one every ten minutes" in README
+    )
+
+
+def test_from_nothing_to_a_flood_and_back_to_nothing():
+    found = played(lambda now: 6000.0 if HOUR <= now < HOUR + 900 else 0.0, hours=4)
+    (out, most), (back, least) = found.changes
+    assert (most, least) == (12, 1), "one step out, in proportion, and one back"
+    assert out - HOUR <= 5 * 60, "three minutes above the target, and what CloudWatch takes"
+    assert back > HOUR + 900 + 15 * 60, "fifteen minutes below it"
+    assert found.worst_lag <= 360
+    assert found.recovered_after(HOUR + 900) <= 360
+
+
+@pytest.mark.parametrize("shrinking", SHRINKING)
+def test_a_hot_partition_is_not_helped_by_tasks_and_does_not_make_it_flap(shrinking):
+    """Its backlog is a task's alone, so the average asks for all there may be, and keeps them until it is done."""
+    found = played(lambda now: 900.0 if HOUR <= now < 3 * HOUR else 50.0, setting=HOT, hours=12, shrinking=shrinking)
+    up = [tasks for at, tasks in found.changes if at < 3 * HOUR]
+    assert up == sorted(up), "only ever more"
+    assert up[-1] == 12
+    down = [tasks for at, tasks in found.changes if at >= 3 * HOUR]
+    assert down == sorted(down, reverse=True), "only ever fewer"
+    assert down[-1] == 1
+    assert found.turns(SOON) == []
+    last_up, first_down = [at for at, _ in found.changes][len(up) - 1 : len(up) + 1]
+    assert first_down - last_up > 3 * HOUR, "it keeps them meanwhile"
+    alone = played(lambda now: 900.0 if HOUR <= now < 3 * HOUR else 50.0, most=1, setting=HOT, hours=12)
+    assert found.worst_lag > 0.7 * alone.worst_lag, "eleven tasks more, and hardly sooner"
+    assert "one partition alone has the backlog" in README
+
+
+def test_where_traffic_is_even_nothing_is_changed():
+    found = played(lambda _: 400.0)
+    assert (found.changes, found.rebalances) == ([], 1)
+
+
+def test_the_ceiling_is_kept():
+    assert played(lambda _: 5000.0, most=3, hours=3).most_tasks == 3
+
+
+def test_tasks_beyond_the_partitions_are_idle_and_drag_the_average_down():
+    """Three partitions: what the template says of MaxTasks."""
+    few = EVEN._replace(shares=(1 / 3,) * 3)
+
+    def flood(now):
+        return 5000.0 if HOUR <= now < HOUR + 900 else 0.0
+
+    assert played(flood, setting=few, hours=6).worst_lag == pytest.approx(
+        played(flood, most=3, setting=few, hours=6).worst_lag, rel=0.1
+    )
+    assert "No more than partitions" in PARAMETERS["MaxTasks"]["Description"]
+
+
+def test_it_never_goes_to_no_task_at_all_since_nobody_would_write_a_backlog_then():
+    """Without data target tracking changes nothing: from none there would be no way back."""
+    assert PARAMETERS["MinTasks"]["MinValue"] == 1
+    nobody = day(policy(12)._replace(least=0), EVEN, lambda _: 5000.0, METRIC["MetricName"], hours=2, first=0)
+    assert nobody.changes == []
+
+
+# -- what it is played with
+
+
+def test_the_average_of_what_tasks_write_is_the_backlog_by_their_number():
+    """With one that is idle and one that is only starting, and partitions that are whole."""
+    fleet = Fleet(EVEN, METRIC["MetricName"], random.Random(1), first=5)
+    fleet.step(0, 0.0)
+    assert [len(task.mine) for task in fleet.tasks] == [3, 3, 2, 2, 2]
+    for number, log in enumerate(fleet.logs):
+        log.come(0, 1_000.0 * (number + 1))
+    fleet._setting = EVEN._replace(rate=0.0)
+    fleet.resize(0, 6)
+    fleet.tasks[-1].joins, fleet.tasks[-1].line_at = 1e9, 60.0
+    for now in range(5, 65, 5):
+        fleet.step(now, 0.0)
+    assert fleet.point() == pytest.approx(78_000 / 6)
+    assert fleet.point() is None, "nothing was written since"
+    assert METRIC["Statistic"] == "Average"
+
+
+def test_a_task_writes_nothing_in_its_first_minute():
+    fleet = Fleet(EVEN, METRIC["MetricName"], random.Random(1), first=1)
+    fleet.step(0, 0.0)
+    assert fleet.point() is None
+
+
+HIGH, LOW = 30_000.0, 8_999.0
+
+
+def tracking(**more) -> Tracking:
+    return Tracking(policy(12), **more)
+
+
+def test_more_tasks_come_after_three_minutes_in_a_row_above_the_target_in_proportion():
+    assert OUT_PERIODS == 3
+    assert tracking().wanted(0, [HIGH, HIGH], 2) == 2
+    assert tracking().wanted(0, [HIGH, 10_000.0, HIGH, HIGH], 2) == 2
+    assert tracking().wanted(0, [HIGH, None, HIGH, HIGH], 2) == 2
+    assert tracking().wanted(0, [HIGH] * 3, 2) == 6
+    assert tracking().wanted(0, [10_001.0] * 3, 2) == 3
+    assert tracking().wanted(0, [10_000.0 * 99] * 3, 2) == 12
+
+
+def test_fewer_tasks_come_after_fifteen_below_nine_tenths_of_it_and_never_for_want_of_data():
+    assert IN_PERIODS == 15
+    assert tracking().wanted(0, [LOW] * 14, 6) == 6
+    assert tracking().wanted(0, [LOW] * 14 + [9_000.0], 6) == 6
+    assert tracking().wanted(0, [None] * 30, 6) == 6
+    assert tracking().wanted(0, [LOW] * 7 + [None] + [LOW] * 7, 6) == 6
+    assert tracking().wanted(0, [LOW] * 15, 6) == 6, "rounded up: one fewer would be above the target"
+    assert tracking().wanted(0, [4_000.0] * 15, 6) == 3
+    assert tracking(shrinking="one by one").wanted(0, [4_000.0] * 15, 6) == 5
+    assert tracking().wanted(0, [0.0] * 15, 6) == 1
+
+
+def test_cooldowns():
+    out = tracking()
+    assert out.wanted(0, [HIGH] * 3, 2) == 6
+    assert out.wanted(60, [HIGH] * 3, 6) == 6, "what was added counts as long as it lasts"
+    assert out.wanted(120, [HIGH + 10_000] * 3, 6) == 8, "but for a larger step than that one"
+    assert out.wanted(120 + TRACKED["ScaleOutCooldown"], [15_000.0] * 3, 8) == 12
+    fewer = tracking()
+    assert fewer.wanted(0, [4_000.0] * 15, 6) == 3
+    assert fewer.wanted(TRACKED["ScaleInCooldown"] - 60, [0.0] * 15, 3) == 3
+    assert fewer.wanted(TRACKED["ScaleInCooldown"], [0.0] * 15, 3) == 1
+    at_once = tracking()
+    assert at_once.wanted(0, [4_000.0] * 15, 6) == 3
+    assert at_once.wanted(60, [HIGH] * 3, 3) == 9, "a cooldown for fewer holds up no more"
