@@ -85,13 +85,13 @@ class Appetite:
         )
         return self._paused
 
-    def holds_back(self, tp: TopicPartition) -> bool:
-        """Whether it was among those paused last."""
-        return tp in self._paused
-
     def held_bytes(self, lanes: Collection[Lane]) -> int:
         """What counts against the buffer: all entries, those in flight included."""
         return sum(map(self._weight, lanes))
+
+    def holds_back(self, tp: TopicPartition) -> bool:
+        """Whether it was among those paused last."""
+        return tp in self._paused
 
     def _weight(self, lane: Lane) -> int:
         return lane.bytes + self._overhead * lane.records

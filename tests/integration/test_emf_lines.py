@@ -12,8 +12,8 @@ import time
 import pytest
 
 from support.metrics_read import check_emf
-from support.status_pages import get
 from support.running import Running, Stage
+from support.status_pages import get
 
 pytestmark = pytest.mark.timeout(90)
 EMF = {"metrics": {"emf": True, "interval": "1s"}}

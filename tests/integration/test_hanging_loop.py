@@ -11,8 +11,8 @@ import pytest
 
 from support.bad_servers import silent_server
 from support.commands import ran
-from support.status_pages import address, get, metrics
 from support.running import SOURCES, Running, Stage
+from support.status_pages import address, get, metrics
 
 pytestmark = pytest.mark.timeout(90)
 BLOCKS = '''

@@ -9,8 +9,8 @@ import socket
 import pytest
 
 from support.commands import ran
-from support.status_pages import address, get, metrics
 from support.running import Running, Stage
+from support.status_pages import address, get, metrics
 
 pytestmark = pytest.mark.timeout(90)
 GARBAGE = b"\xff\xfeno event at all"
