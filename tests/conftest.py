@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, settings
 from datahub_poller.demo.broker import MockCluster
 from glue_serde.harness import GlueJava, glue_serde_libs
 from kafka.cluster import KafkaCluster, kafka_libs
-from support import image_base
+from support import image_base, recorded_calls
 from support.brokers import Bed, KafkaBed, MockBed
 from support.images import Built, Images
 from support.jars import UnavailableError
@@ -183,6 +183,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for fixture, marker in NEEDS.items():
             if fixture in getattr(item, "fixturenames", ()):
                 item.add_marker(marker)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """What programs of ours ask from here on is asked in this test."""
+    if (to := recorded_calls.recording()) is not None:
+        to.test_begins(item.nodeid)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from datahub_poller import __version__
+
 if TYPE_CHECKING:
     import botocore.session
     from botocore.config import Config
@@ -16,6 +18,8 @@ CONNECTIONS: Final = 32
 """More threads than a poller writes from at a time; with botocore's ten it would warn, and drop connections."""
 SESSION_NAME: Final = "datahub-poller"
 """What an assumed role's session is called in AWS's own records."""
+AGENT: Final = f"datahub-poller/{__version__}"
+"""What those records call the program by, behind boto3's own name: CloudTrail's `userAgent`."""
 _REGION: Final = {"region": ("region", ["AWS_REGION", "AWS_DEFAULT_REGION"], None, None)}
 """Where a region comes from that is not given; botocore by itself reads the second variable alone."""
 _STEP: Final = 15
@@ -25,7 +29,8 @@ _CREDENTIALS: Final = frozenset({"NoCredentialsError", "PartialCredentialsError"
 class Account(NamedTuple):
     """How AWS is reached. What is None comes from AWS's own chain; `timeout` is in seconds, for each wait.
 
-    With `role` that is assumed first, with the chain's credentials, and again before it expires.
+    With `role` that is assumed first, with the chain's credentials, and again before it expires. `command` is told to
+    AWS beside our name where it is a person's: their rights are not the poller's.
     """
 
     region: str | None = None
@@ -34,6 +39,7 @@ class Account(NamedTuple):
     timeout: float = 5.0
     role: str | None = None
     external_id: str | None = None
+    command: str | None = None
 
     def client(self, service: str) -> Any:
         """A client that tries once: whoever uses it tries again, and says so. Imports boto3, and blocks."""
@@ -47,6 +53,8 @@ class Account(NamedTuple):
         import botocore.session  # noqa: PLC0415 - as above
 
         session = botocore.session.Session(_REGION, profile=self.profile)
+        # The session's and not a client's: botocore asks STS by itself where a profile names a role.
+        session.user_agent_extra = AGENT if self.command is None else f"{AGENT} md/{self.command}"
         if self.region is not None:
             session.set_config_variable("region", self.region)
         if self.role is not None:

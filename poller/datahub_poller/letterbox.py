@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _WAITS_ABOVE: Final = 3.0
 """Seconds of `timeout` from which on a request may wait for the next message."""
+_PERSONS: Final = "dead-letters"
+"""The command that reads letters, which AWS is told."""
 _KAFKA_LOG: Final = logging.getLogger("datahub_poller.kafka")
 
 
@@ -143,7 +145,7 @@ def _sqs_store(action: ActionFile) -> Store:
     from datahub_poller.deadletter import aws_places  # noqa: PLC0415 - as above
     from datahub_poller.deadletter.sqs_store import SqsStore  # noqa: PLC0415 - as above
 
-    config, account = action.dead_letter.config, _account(action)
+    config, account = action.dead_letter.config, _account(action, _PERSONS)
     assert config.queue is not None
     overflow = aws_places.overflow(account, config.overflow, _encryption(action))
     wait = 1 if config.timeout >= _WAITS_ABOVE else 0  # a longer wait than an answer may take would look like none
@@ -156,21 +158,21 @@ def _sqs_store(action: ActionFile) -> Store:
 def _s3_sink(action: ActionFile) -> Sink:
     from datahub_poller.deadletter.s3 import S3Sink  # noqa: PLC0415 - as above
 
-    return S3Sink(_bucket(action), action.dead_letter.config.prefix, action.name)
+    return S3Sink(_bucket(action, _account(action)), action.dead_letter.config.prefix, action.name)
 
 
 def _s3_store(action: ActionFile) -> Store:
     from datahub_poller.deadletter.s3_store import S3Store  # noqa: PLC0415 - as above
 
-    return S3Store(_bucket(action), action.dead_letter.config.prefix, action.name)
+    return S3Store(_bucket(action, _account(action, _PERSONS)), action.dead_letter.config.prefix, action.name)
 
 
-def _bucket(action: ActionFile) -> Bucket:
+def _bucket(action: ActionFile, account: Account) -> Bucket:
     from datahub_poller.deadletter.s3_bucket import Bucket  # noqa: PLC0415 - as above
 
     config = action.dead_letter.config
     assert config.bucket is not None
-    return Bucket(_account(action), config.bucket, _encryption(action))
+    return Bucket(account, config.bucket, _encryption(action))
 
 
 def _encryption(action: ActionFile) -> Encryption:
@@ -180,6 +182,6 @@ def _encryption(action: ActionFile) -> Encryption:
     return Encryption(config.encryption, config.kms_key)
 
 
-def _account(action: ActionFile) -> Account:
+def _account(action: ActionFile, command: str | None = None) -> Account:
     config = action.dead_letter.config
-    return Account(config.region, config.endpoint, config.profile, config.timeout)
+    return Account(config.region, config.endpoint, config.profile, config.timeout, command=command)

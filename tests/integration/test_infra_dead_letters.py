@@ -45,7 +45,7 @@ def aws(moto_server, monkeypatch):
 
 def deployed(aws, name, **parameters):
     return Stack(
-        aws._direct.client("cloudformation"),
+        aws.client("cloudformation"),
         f"{name}-{uuid.uuid4().hex[:8]}",
         INFRA / "dead-letters" / f"{name}.yaml",
         parameters,
@@ -54,7 +54,7 @@ def deployed(aws, name, **parameters):
 
 def document(aws, arn):
     """A managed policy as it was made."""
-    iam = aws._direct.client("iam")
+    iam = aws.client("iam")
     version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
     return iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"]
 

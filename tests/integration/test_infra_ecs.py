@@ -60,7 +60,7 @@ class Deployed:
     """The template on the emulator, with what it needs beside it."""
 
     def __init__(self, aws, **parameters):
-        direct = aws._direct
+        direct = aws
         self.ecs = direct.client("ecs")
         self.iam = direct.client("iam")
         self.name = f"tag-sync-{uuid.uuid4().hex[:8]}"

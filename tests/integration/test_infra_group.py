@@ -78,16 +78,11 @@ def test_a_template_that_is_wrong_is_found(tmp_path, old, new):
     assert lint(broken)
 
 
-def patient(aws):
-    """Not as the poller's own clients are: the emulator loads a service when it is first asked."""
-    return aws._direct._replace(timeout=60.0)
-
-
 class Made:
     """The template on the emulator."""
 
     def __init__(self, aws, **parameters):
-        self.aws = patient(aws)
+        self.aws = aws
         ec2 = self.aws.client("ec2")
         (vpc,) = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
         subnets = ec2.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [vpc["VpcId"]]}])["Subnets"]
@@ -230,7 +225,7 @@ def test_what_is_switched_off_gives_no_right_and_makes_nothing(aws):
 
 
 def test_the_brokers_are_opened_for_the_machines(aws):
-    client = patient(aws).client("ec2")
+    client = aws.client("ec2")
     (vpc,) = client.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
     name = f"brokers-{uuid.uuid4().hex[:8]}"
     brokers = client.create_security_group(GroupName=name, Description=name, VpcId=vpc["VpcId"])["GroupId"]

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from datahub_poller.aws import Account
 from datahub_poller.config import load
 from support.on_aws import on_aws
 from support.pages import commands, played
@@ -36,7 +35,7 @@ def aws(moto_server, monkeypatch):
 
 
 def test_from_an_empty_account_to_a_service(aws, moto_server, tmp_path):
-    ec2 = Account("eu-west-1", moto_server.url, timeout=60.0).client("ec2")
+    ec2 = aws.client("ec2", "eu-west-1")
     (vpc,) = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
     subnets = ec2.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [vpc["VpcId"]]}])["Subnets"]
     yours = [f"export VPC={vpc['VpcId']} SUBNETS={subnets[0]['SubnetId']},{subnets[1]['SubnetId']}"]

@@ -8,7 +8,6 @@ import re
 import pytest
 from cfnlint.decode import decode
 
-from datahub_poller.aws import Account
 from datahub_poller.config import load
 from datahub_poller.observe.catalogue import CATALOGUE
 from support.on_aws import on_aws
@@ -65,19 +64,18 @@ def yours(ec2):
 
 
 def test_from_nothing_to_a_group_with_alarms_and_the_next_version_s_folder(aws, moto_server, at_home):
-    account = Account(REGION, moto_server.url, timeout=60.0)
     given = list(filter(run_here, commands(PAGE)))
     begin = next(number for number, command in enumerate(given) if not command.startswith("export "))
     environ = dict(moto_server.environment()) | {
         "AWS_ENDPOINT_URL": moto_server.url,
         "AWS_DEFAULT_REGION": REGION,
     }
-    printed, said = played(at_home, [*given[:begin], yours(account.client("ec2")), *given[begin:]], environ)
+    printed, said = played(at_home, [*given[:begin], yours(aws.client("ec2", REGION)), *given[begin:]], environ)
     assert "\nInService\n" in printed
     assert "created/updated stack - pollers\n" in printed
 
     # What a machine of the last version would find, and what its first script says of where it looks.
-    keys = [each["Key"] for each in account.client("s3").list_objects_v2(Bucket=said["FILES"])["Contents"]]
+    keys = [each["Key"] for each in aws.client("s3", REGION).list_objects_v2(Bucket=said["FILES"])["Contents"]]
     units = {each.name for each in (INFRA / "ec2").glob("*.service")}
     expected = {*units, "drain.sh", "journal_file.py", "cloudwatch-agent.json", "requirements.txt"}
     for version in ("1", "2"):
@@ -87,7 +85,7 @@ def test_from_nothing_to_a_group_with_alarms_and_the_next_version_s_folder(aws, 
     assert action.metrics.emf
     assert action.name == "tag-sync"
 
-    alarms = account.client("cloudwatch").describe_alarms()["MetricAlarms"]
+    alarms = aws.client("cloudwatch", REGION).describe_alarms()["MetricAlarms"]
     assert {each["AlarmName"] for each in alarms} >= {"tag-sync-lag", "tag-sync-silence"}
 
 

@@ -7,11 +7,13 @@ import time
 
 import pytest
 
+from kafka.asks import Asks
 from kafka.msk import MSK, REGION, SESSION_MS
 from kafka.secure_bed import SecureStage
 from support.aws_identity import ARN, AwsIdentity
 from support.commands import ran
 from support.recorded import all_accounted_for, commits_not_ahead, first_hand_outs_in_order
+from support.recorded_calls import PERSON
 
 pytestmark = [pytest.mark.timeout(90), pytest.mark.xdist_group("msk-kafka")]
 
@@ -19,6 +21,12 @@ AUTH = "source/config/connection/auth"
 BOOTSTRAP = "source/config/connection/bootstrap"
 ROLE = "arn:aws:iam::210987654321:role/datahub/events-reader"
 DATAHUBS = "datahub_actions.utils.kafka_msk_iam:oauth_cb"
+
+
+@pytest.fixture(autouse=True)
+def asks(msk_kafka):
+    with Asks(msk_kafka) as asks:
+        yield asks
 
 
 @pytest.fixture
@@ -81,7 +89,12 @@ def silent_on(poller, *secrets):
 
 
 def test_one_word_with_the_containers_role(stage, aws):
+    """With all three topics, as most have it."""
+    stage.create(1, "mcl", "mcl_timeseries")
+    stage.give("mcl", "mcl_timeseries")
     send(stage)
+    stage.send("mcl", 0, 5)
+    stage.send("mcl_timeseries", 0, 5)
     poller = stage.start(action(stage, "msk-iam"), **aws.environment())
     whole(stage, poller)
     assert poller.stop() == 0
@@ -163,16 +176,27 @@ def test_whoever_is_not_known_any_more_is_put_out_at_the_sessions_end(stage, aws
     poller.kill()
 
 
-def test_dead_letters_to_the_same_cluster_go_with_the_same_identity(stage, aws, unique, msk_kafka):
+def test_dead_letters_go_to_the_same_cluster_and_come_back_with_the_same_identity(stage, aws, unique, asks):
     topic = unique("letters")
     stage.bed.create_topic(topic, 2)
-    stage.access.let_write(topic)
+    stage.access.let_write_idempotently(topic)
     stage.send("pe", 0, 5, poison=[2])
     letters = {"dead_letter": {"type": "kafka", "config": {"topic": topic}}, "options/failed_events_dir": None}
-    poller = stage.start(action(stage, "msk-iam", letters), **aws.environment())
+    file = action(stage, "msk-iam", letters)
+    poller = stage.start(file, **aws.environment())
     poller.until(lambda: sum(stage.committed().values()) == 5, "not committed")
     assert poller.stop() == 0
     assert sum(stage.bed.end_offsets(topic).values()) == 1
+
+    asks.by(PERSON)
+    stage.access.give(topics=[topic])
+    stage.plan(mended=True)
+    words = ("dead-letters", "redrive", "-c", str(file), "--to", "handler", "--yes", "--why", "mended")
+    done = ran(*words, cwd=stage.directory, environ=aws.environment())
+    assert done.code == 0, done.all
+    words = ("dead-letters", "list", "-c", str(file), "--json", "--state", "all")
+    listed = ran(*words, cwd=stage.directory, environ=aws.environment())
+    assert json.loads(listed.out)["state"] == "redriven", listed.all
 
 
 # -- refused, and why
@@ -273,7 +297,8 @@ def test_credentials_that_fail_later_and_come_back(stage, aws, people):
     assert poller.stop() == 0
 
 
-def test_tail_comes_in_by_the_same_word(stage, aws):
+def test_tail_comes_in_by_the_same_word(stage, aws, asks):
+    asks.by("tail")
     send(stage)
     file = action(stage, "msk-iam")
     seen = ran("tail", "-c", str(file), "--since", "earliest", cwd=stage.directory, environ=aws.environment())

@@ -28,14 +28,14 @@ def aws(moto_server, monkeypatch):
 
 @pytest.fixture
 def bucket(aws):
-    return aws.bucket()
+    return aws.to_persons(aws.bucket())
 
 
 @pytest.fixture
-def write(bucket):
+def write(aws, bucket):
     """Each write is a second later than the one before."""
     moments = itertools.count(AT)
-    return S3Sink(bucket, "dl", "tag-sync", wall=lambda: next(moments)).write
+    return S3Sink(Bucket(aws.account, bucket.name), "dl", "tag-sync", wall=lambda: next(moments)).write
 
 
 def store(bucket, at=AT):
@@ -94,8 +94,8 @@ class PagesOfTwo:
 
 
 def test_neither_the_check_nor_the_ledger_nor_a_folder_nor_another_action_is_a_letter(aws, bucket, write):
-    S3Sink(bucket, "dl", "tag-sync").check()
-    S3Sink(bucket, "dl", "tag-sync-2").write([event_letter(9)])
+    S3Sink(Bucket(aws.account, bucket.name), "dl", "tag-sync").check()
+    S3Sink(Bucket(aws.account, bucket.name), "dl", "tag-sync-2").write([event_letter(9)])
     write([event_letter(1)])
     aws.s3.put_object(Bucket=bucket.name, Key=f"{BELOW}date=2020-01-01/", Body=b"")
     first = store(bucket)
@@ -138,9 +138,9 @@ def test_no_fault_makes_a_letter_look_as_if_it_were_not_there(aws, bucket, write
 
 def test_a_bucket_that_is_not_there_cannot_be_read(aws):
     with pytest.raises(CannotStart, match="NoSuchBucket"):
-        seen(Bucket(aws.account, "nobodys"))
+        seen(Bucket(aws.persons, "nobodys"))
     with pytest.raises(CannotStart, match="NoSuchBucket"):
-        list(store(Bucket(aws.account, "nobodys")).marks())
+        list(store(Bucket(aws.persons, "nobodys")).marks())
 
 
 def test_an_archived_object_is_named_with_what_to_do(aws, bucket, write):

@@ -33,7 +33,7 @@ def opened(aws):
     stores = []
 
     def open_store(url, overflow=None, **more):
-        made = SqsStore(aws_places.queue(aws.account, url), overflow, **{"wait": 0, "empties": 2, "beat": 0, **more})
+        made = SqsStore(aws_places.queue(aws.persons, url), overflow, **{"wait": 0, "empties": 2, "beat": 0, **more})
         stores.append(made)
         return made
 
@@ -167,7 +167,7 @@ def large_one(aws):
     url, bucket = aws.queue(MaximumMessageSize="262144"), aws.bucket()
     overflow = aws_places.overflow(aws.account, f"s3://{bucket.name}/large")
     fill(aws, url, [large(1)], overflow)
-    return url, overflow, bucket
+    return url, aws_places.overflow(aws.persons, f"s3://{bucket.name}/large"), bucket
 
 
 def test_a_pointer_is_followed_and_its_object_deleted_with_it(aws, opened, large_one):

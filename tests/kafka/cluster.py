@@ -223,9 +223,10 @@ class KafkaCluster:
 
     def _java(self, main: str, arguments: Sequence[str]) -> list[str]:
         memory = [f"-Xmx{self._heap}", f"-Xms{self._heap}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
-        logging = f"-Dlog4j2.configurationFile={HERE / 'log4j2.xml'}"
+        logging = [f"-Dlog4j2.configurationFile={HERE / 'log4j2.xml'}"]
+        logging += [] if self.msk is None else ["-Dauthorizer.level=DEBUG"]  # `asks` reads it
         classes = f"{self._libs}/*" if self.msk is None else f"{self.msk.classes}:{self._libs}/*"
-        return [program("java"), *memory, logging, "-cp", classes, main, *arguments]
+        return [program("java"), *memory, *logging, "-cp", classes, main, *arguments]
 
     def _properties(self, node: int) -> Path:
         return self._directory / f"node-{node}.properties"

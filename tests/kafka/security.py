@@ -107,14 +107,27 @@ class Access:
 
     def let_write(self, topic: str) -> None:
         """Let the user write to this topic."""
-        of = (ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, self._principal, "*")
-        binding = AclBinding(*of, AclOperation.WRITE, AclPermissionType.ALLOW)
-        for answer in self._admin.create_acls([binding]).values():
-            answer.result(ANSWER_SECONDS)
+        self._allow(self._bound(ResourceType.TOPIC, topic, AclOperation.WRITE))
+
+    def let_write_idempotently(self, topic: str) -> None:
+        """The same with all that MSK asks for: see what the topic is like, and be idempotent on the cluster."""
+        self._allow(
+            self._bound(ResourceType.TOPIC, topic, AclOperation.WRITE),
+            self._bound(ResourceType.TOPIC, topic, AclOperation.DESCRIBE_CONFIGS),
+            self._bound(ResourceType.BROKER, "kafka-cluster", AclOperation.IDEMPOTENT_WRITE),
+        )
 
     def take(self, *, topics: Iterable[str] = (), groups: Iterable[str] = ()) -> None:
         """Take away what was given for these."""
         self._each(self._admin.delete_acls, AclBindingFilter, AclPermissionType.ALLOW, topics, groups)
+
+    def _bound(self, kind: ResourceType, name: str, operation: AclOperation) -> AclBinding:
+        of = (kind, name, ResourcePatternType.LITERAL, self._principal, "*")
+        return AclBinding(*of, operation, AclPermissionType.ALLOW)
+
+    def _allow(self, *bindings: AclBinding) -> None:
+        for answer in self._admin.create_acls(list(bindings)).values():
+            answer.result(ANSWER_SECONDS)
 
     def _each(
         self,

@@ -17,6 +17,7 @@ from typing import Any, Final, Self
 from urllib.parse import parse_qs
 
 from kafka.msk import REGION, Person
+from support import recorded_calls
 
 ARN: Final = "arn:aws:sts::123456789012:assumed-role/poller/datahub-poller"
 _NAMESPACE: Final = "https://sts.amazonaws.com/doc/2011-06-15/"
@@ -26,7 +27,7 @@ class AwsIdentity:
     """Up inside a `with`. `give` makes credentials for whoever asks, in the container or by assuming a role.
 
     `refusal` is a code and a text that STS answers every question with; `apart` are seconds that its clock is ahead;
-    `down` lets the container's endpoint fail.
+    `down` lets the container's endpoint fail. `agents` are the user agents of those who asked STS.
     """
 
     def __init__(self, give: Callable[[], Person]) -> None:
@@ -35,6 +36,7 @@ class AwsIdentity:
         self.apart = 0.0
         self.down = False
         self.asked: list[dict[str, str]] = []
+        self.agents: list[str] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
 
@@ -116,8 +118,11 @@ class AwsIdentity:
 
             def do_POST(self) -> None:
                 """Answer as STS."""
-                body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-                self._answer(*identity.sts({key: values[0] for key, values in parse_qs(body).items()}), "text/xml")
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                identity.agents.append(self.headers["User-Agent"])
+                recorded_calls.request("POST", self.path, self.headers, body)
+                asked = {key: values[0] for key, values in parse_qs(body.decode()).items()}
+                self._answer(*identity.sts(asked), "text/xml")
 
             def date_time_string(self, timestamp: float | None = None) -> str:
                 """The server's own time."""

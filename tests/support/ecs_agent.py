@@ -6,7 +6,14 @@ import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
+
+from support import recorded_calls
+from support.aws_requests import ACCOUNT
+from support.policies import Call
+
+TASK: Final = f"arn:aws:ecs:us-east-1:{ACCOUNT}:task/pollers/0123456789abcdef0123456789abcdef"
+"""The task that it stands beside."""
 
 
 class AgentStandIn:
@@ -24,6 +31,8 @@ class AgentStandIn:
                 """Take it down."""
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 agent.asked.append((self.path, body))
+                # The real one asks AWS then, with the task's role.
+                recorded_calls.note(recorded_calls.AGENT, Call("ecs:UpdateTaskProtection", TASK))
                 code, said = agent.answer
                 self.send_response(code)
                 self.end_headers()

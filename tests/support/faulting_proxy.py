@@ -10,7 +10,6 @@ from __future__ import annotations
 import fnmatch
 import http.client
 import json
-import re
 import socket
 import struct
 import threading
@@ -20,7 +19,10 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
+
+from support import recorded_calls
+from support.aws_requests import operation
 
 Kind = Literal["throttle", "error", "refuse", "cut", "cut_after", "cut_within", "delay", "some_entries"]
 """What is done to a request.
@@ -32,11 +34,8 @@ lost), `cut_within` in the middle of the answer; `delay` waits `seconds` and goe
 """
 
 _JSON = "application/x-amz-json-1.0"
-_SERVICE = re.compile(r"Credential=[^/]+/\d+/[^/]+/([^/]+)/aws4_request")
 _HOPS = {"connection", "expect", "keep-alive", "transfer-encoding", "content-length"}
 _THROTTLED = {"s3": (503, "SlowDown"), "sqs": (400, "RequestThrottled"), "lambda": (429, "TooManyRequestsException")}
-_S3_OBJECT = {"PUT": "PutObject", "GET": "GetObject", "HEAD": "HeadObject", "DELETE": "DeleteObject"}
-_S3_BUCKET = {"PUT": "CreateBucket", "HEAD": "HeadBucket", "DELETE": "DeleteBucket"}
 
 
 @dataclass
@@ -241,7 +240,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         body = self._body()
         headers = dict(self.headers.items())
-        request = Request(_operation(self.command, self.path, headers), self.command, self.path, headers, body)
+        asked = operation(self.command, self.path, headers, body)
+        request = Request(asked, self.command, self.path, headers, body)
+        recorded_calls.request(self.command, self.path, headers, body)  # it may never reach the emulator
         reply = self.owner._answer(request)
         if reply is None:
             self._cut()
@@ -281,29 +282,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None:
         """Nothing: the log is `requests`."""
-
-
-def _operation(method: str, path: str, headers: Mapping[str, str]) -> str:
-    lower = {name.lower(): value for name, value in headers.items()}
-    found = _SERVICE.search(lower.get("authorization", ""))
-    service = found[1] if found else "unsigned"
-    if target := lower.get("x-amz-target"):
-        return f"{service}:{target.rsplit('.', 1)[-1]}"
-    parts = urlsplit(path)
-    if service == "lambda" and parts.path.endswith("/invocations"):
-        return "lambda:Invoke"
-    if service == "s3":
-        return f"s3:{_s3_operation(method, parts.path, parts.query)}"
-    return f"{service}:{method} {parts.path}"
-
-
-def _s3_operation(method: str, path: str, query: str) -> str:
-    asked = parse_qs(query, keep_blank_values=True)
-    if "/" in path.strip("/"):
-        return _S3_OBJECT.get(method, method)
-    if method == "GET":
-        return "ListObjectsV2" if asked.get("list-type") == ["2"] else "GetBucket"
-    return "DeleteObjects" if "delete" in asked else _S3_BUCKET.get(method, method)
 
 
 def _service(request: Request) -> str:

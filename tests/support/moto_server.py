@@ -16,6 +16,7 @@ from support.tether import tethered
 
 REGION = "us-east-1"
 REGISTRY = "default-registry"
+TESTS = Path(__file__).parents[1]
 _RUNNING_ON = re.compile(r"Running on (http://127\.0\.0\.1:\d+)")
 
 
@@ -28,9 +29,10 @@ class MotoServer:
         self._log = directory / "moto.log"
 
     def __enter__(self) -> Self:
-        command = tethered([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"])
+        command = tethered([sys.executable, "-m", "support.moto_process", "-H", "127.0.0.1", "-p", "0"])
+        environ = {**os.environ, "PYTHONPATH": str(TESTS)}
         with self._log.open("wb") as log:
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environ)
         try:
             self.url = self._address(time.monotonic() + 30.0)
         except BaseException:

@@ -8,37 +8,48 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
+import boto3
 import pytest
 
 from datahub_poller.aws import Account
 from datahub_poller.deadletter.s3_bucket import Bucket, Encryption
+from support import recorded_calls
 from support.faulting_proxy import FaultingProxy
 from support.moto_server import REGION, MotoServer
 
 
 class OnAws:
-    """`account` goes through `proxy`; what the test itself asks goes past it, and is not in its log."""
+    """`account` goes through `proxy`, `persons` too; what the test itself asks goes past it, and is not in its log."""
 
     def __init__(self, moto: MotoServer, proxy: FaultingProxy) -> None:
         self.proxy = proxy
         self.account = Account(REGION, proxy.url, None, 5.0)
-        self._direct = Account(REGION, moto.url, None, 5.0)
+        self.persons = self.account._replace(command=recorded_calls.PERSON)
+        self._moto = moto
+
+    def client(self, service: str, region: str = REGION) -> Any:
+        """A client past the proxy, and none of the poller's: patient, since the emulator loads a service when asked."""
+        return boto3.client(service, region_name=region, endpoint_url=self._moto.url)
 
     @cached_property
     def s3(self) -> Any:
         """A client past the proxy."""
-        return self._direct.client("s3")
+        return self.client("s3")
 
     @cached_property
     def sqs(self) -> Any:
         """A client past the proxy."""
-        return self._direct.client("sqs")
+        return self.client("sqs")
 
     def bucket(self, **kept: Any) -> Bucket:
         """A new bucket."""
         name = f"letters-{uuid.uuid4().hex[:12]}"
         self.s3.create_bucket(Bucket=name)
         return Bucket(self.account, name, **kept)
+
+    def to_persons(self, bucket: Bucket) -> Bucket:
+        """The same bucket as a command of `dead-letters` has it."""
+        return Bucket(self.persons, bucket.name)
 
     def queue(self, *, fifo: bool = False, **attributes: str) -> str:
         """A new queue's URL."""

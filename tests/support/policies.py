@@ -10,31 +10,38 @@ Document = Mapping[str, Any]
 
 
 class Call(NamedTuple):
-    """One right that a request needed, on one resource (an ARN)."""
+    """One right that a request needed, on one resource (an ARN). `prefix`: what S3 was asked to list the keys of."""
 
     action: str
     resource: str
+    prefix: str | None = None
 
 
 class Grant(NamedTuple):
-    """One action that a statement allows on one resource."""
+    """One action that a statement allows on one resource, under the condition that the prefix is like `prefix`."""
 
     action: str
     resource: str
+    prefix: str | None = None
 
     def covers(self, call: Call) -> bool:
         """As IAM compares them: the action whatever its case, `*` for any characters."""
-        return fnmatchcase(call.action.lower(), self.action.lower()) and fnmatchcase(call.resource, self.resource)
+        return (
+            fnmatchcase(call.action.lower(), self.action.lower())
+            and fnmatchcase(call.resource, self.resource)
+            and (self.prefix is None or (call.prefix is not None and fnmatchcase(call.prefix, self.prefix)))
+        )
 
 
 def grants(documents: Iterable[Document]) -> Iterator[Grant]:
-    """Everything that they allow, whatever the conditions."""
+    """Everything that they allow."""
     for document in documents:
         for statement in document["Statement"]:
             assert statement["Effect"] == "Allow"
+            prefix = _condition(statement.get("Condition"))
             for action in _many(statement["Action"]):
                 for resource in _many(statement["Resource"]):
-                    yield Grant(action, resource)
+                    yield Grant(action, resource, prefix)
 
 
 def not_allowed(documents: Sequence[Document], calls: Iterable[Call]) -> set[Call]:
@@ -47,6 +54,15 @@ def not_called(documents: Sequence[Document], calls: Iterable[Call]) -> set[Gran
     """Grants that no call needed."""
     made = set(calls)
     return {grant for grant in grants(documents) if not any(grant.covers(call) for call in made)}
+
+
+def _condition(condition: Any) -> str | None:
+    match condition:
+        case None:
+            return None
+        case {"StringLike": {"s3:prefix": str(prefix), **others}, **more} if not others and not more:
+            return prefix
+    raise AssertionError(f"a condition that nobody has thought of here: {condition}")
 
 
 def _many(value: str | Sequence[str]) -> Sequence[str]:

@@ -26,9 +26,10 @@ from datahub_poller.demo import samples
 from datahub_poller.demo.process import poller_environment
 from datahub_poller.demo.registry import RegistryServer
 from datahub_poller.model import TopicPartition
-from support import recording_handler
+from support import recorded_calls, recording_handler
 from support.brokers import Bed, Sent
 from support.letters import parsed, record_of
+from support.policies import Call
 from support.recorded import Place, Recorded
 from support.tether import tethered
 
@@ -203,6 +204,9 @@ class Stage:
             if poller.exit_code is None:
                 poller.kill()
         self.registry.stop()
+        # The demonstration's registry is Glue too: what it was asked other than by a path was an operation of Glue's.
+        operations = {asked.split()[0] for asked in self.registry.requests} - {"GET", "POST"}
+        recorded_calls.note(recorded_calls.POLLER, *(Call(f"glue:{each}", "*") for each in sorted(operations)))
 
     # -- what comes in
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datahub_poller.config import look
-from datahub_poller.config.container import Container, is_kept, mounts
+from datahub_poller.config.container import Container, is_kept, mounts, stop_warning
 from support.action_files import action_of, problems_of
 
 TABLE = """\
@@ -124,3 +124,41 @@ def test_what_it_does_not_find_is_warned_of_in_a_container_alone(status: object,
     (warning,) = told(status)
     assert warning.startswith(words)
     assert told(status, inside=False) == []
+
+
+# -- the container's stop
+
+
+@pytest.mark.parametrize(("deadline", "timeout"), [(25.0, "30"), (25.0, " 30.0 "), (115.0, "120"), (3600.0, "")])
+def test_a_drain_that_fits_into_the_stop_is_not_worth_a_word(deadline: float, timeout: str) -> None:
+    assert stop_warning(deadline, {"STOP_TIMEOUT": timeout}) is None
+    assert stop_warning(deadline, {}) is None
+
+
+@pytest.mark.parametrize(
+    ("deadline", "timeout", "remedy"),
+    [
+        (25.0, "29", "stop timeout to 30 s, or lower shutdown.deadline to 24s"),
+        (120.0, "120", "stop timeout to 125 s, or lower shutdown.deadline to 115s"),
+        (25.0, "5", "stop timeout to 30 s"),
+    ],
+)
+def test_a_drain_that_would_be_cut_off_is_told_with_the_remedy(deadline: float, timeout: str, remedy: str) -> None:
+    said = stop_warning(deadline, {"STOP_TIMEOUT": timeout})
+    assert said is not None
+    assert said.endswith(remedy)
+    assert f"into the {timeout} s between SIGTERM and SIGKILL" in said
+
+
+def test_a_stop_timeout_that_is_no_number_is_told() -> None:
+    assert stop_warning(25.0, {"STOP_TIMEOUT": "soon"}) == (
+        "STOP_TIMEOUT is 'soon', and not the seconds between SIGTERM and SIGKILL"
+    )
+
+
+def test_the_action_file_is_held_against_the_stop_of_its_container() -> None:
+    long = {"shutdown": {"deadline": "2m"}}
+    (warning,) = action_of(long, environ={"STOP_TIMEOUT": "120"}).warnings
+    assert warning.startswith("shutdown.deadline (2m) and 5 s for the end do not fit")
+    assert action_of(long, environ={}).warnings == ()
+    assert action_of({}, environ={"STOP_TIMEOUT": "40"}).warnings == ()

@@ -1,6 +1,6 @@
-"""Whether a directory outlives the container that the poller runs in.
+"""Whether a directory outlives the container that the poller runs in, and the poller's end fits into its stop.
 
-The answer is computed from text (`/proc/self/mountinfo`); only `look` touches the system it runs on.
+The answers are computed from text (`/proc/self/mountinfo`, STOP_TIMEOUT); only `look` touches the system it runs on.
 """
 
 from __future__ import annotations
@@ -8,8 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from datahub_poller.config.quantities import duration_text
+
+STOP_TIMEOUT: Final = "STOP_TIMEOUT"
+"""The variable that says how many seconds lie between SIGTERM and SIGKILL: what runs a container tells it nowhere."""
+END_SECONDS: Final = 5.0
+"""By then past the deadline the process is gone, and with several of them their supervisor too."""
 _MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
 _VARIABLES = ("ECS_CONTAINER_METADATA_URI", "ECS_CONTAINER_METADATA_URI_V4", "KUBERNETES_SERVICE_HOST", "container")
 _MOUNTS = Path("/proc/self/mountinfo")
@@ -43,6 +49,25 @@ def look(environ: Mapping[str, str]) -> Container:
     except OSError:
         mountinfo = ""
     return Container(inside, mountinfo)
+
+
+def stop_warning(deadline: float, environ: Mapping[str, str]) -> str | None:
+    """What to say where a drain of `deadline` seconds would be cut off; None where it fits, or nobody says."""
+    given = environ.get(STOP_TIMEOUT, "").strip()
+    if not given:
+        return None
+    try:
+        timeout = float(given)
+    except ValueError:
+        return f"{STOP_TIMEOUT} is {given!r}, and not the seconds between SIGTERM and SIGKILL"
+    if deadline + END_SECONDS <= timeout:
+        return None
+    lower = f", or lower shutdown.deadline to {duration_text(timeout - END_SECONDS)}" if timeout > END_SECONDS else ""
+    return (
+        f"shutdown.deadline ({duration_text(deadline)}) and {END_SECONDS:g} s for the end do not fit into the "
+        f"{timeout:g} s between SIGTERM and SIGKILL ({STOP_TIMEOUT}): a batch in work would be cut off and done again. "
+        f"Raise the container's stop timeout to {deadline + END_SECONDS:g} s{lower}"
+    )
 
 
 def mounts(mountinfo: str) -> list[Mount]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from datahub_poller.config.container import Container
+from datahub_poller.config.container import Container, stop_warning
 from datahub_poller.config.documents import parse, read
 from datahub_poller.config.expansion import expanded
 from datahub_poller.config.models import DEFAULT_PORT, LOOPBACK, ActionFile, Notes
@@ -182,6 +182,8 @@ def _finished(
             f"shutdown.deadline is shortened to {duration_text(round(wait, 3))} when partitions move away: "
             "max.poll.interval.ms leaves no more room"
         )
+    if (stop := stop_warning(action.shutdown.deadline, environ)) is not None:
+        warnings.append(stop)
     action.note(Notes(tuple(warnings), frozenset(secrets), wait))
     return action
 

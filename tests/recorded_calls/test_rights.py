@@ -1,0 +1,89 @@
+"""Every call that was made in the slow tests is allowed by the role it belongs to, and nothing is that nobody called.
+
+`make test` runs this after them. The roles are the templates' own: the task's for the poller, RedriverPolicy for people.
+"""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from kafka import asks
+from recorded_calls.exceptions import NEVER_CALLED, NOT_ALLOWED, TAIL, excepted, wrong
+from recorded_calls.roles import all_grants
+from support.recorded_calls import AGENT, FILE, PERSON, POLLER
+from support.templates import INFRA
+
+GRANTS = all_grants()
+TO_BE_CALLED = sorted({each.place for each in GRANTS if (each.place.template, each.place.policy) not in NEVER_CALLED})
+
+
+def of_kafka(place):
+    return place.action.startswith("kafka-cluster:")
+
+
+def test_everybody_was_heard(judge):
+    """A recording that lacks a kind of caller or of service would be judged too well."""
+    heard = {(account.by, call.action.split(":")[0]) for account, calls in judge.calls.items() for call in calls}
+    assert heard >= {
+        *((POLLER, service) for service in ("glue", "s3", "sqs", "sts")),
+        *((PERSON, service) for service in ("s3", "sqs")),
+        (FILE, "s3"),
+        (AGENT, "ecs"),
+    }
+
+
+def test_the_brokers_were_heard(judge, kafka_asked):
+    heard = {account.by for account, calls in judge.calls.items() if any(map(of_kafka, calls))}
+    assert heard == {POLLER, PERSON, TAIL}
+
+
+def test_every_call_is_allowed(judge):
+    assert wrong(judge) == []
+
+
+def test_every_call_that_is_not_to_be_allowed_is_one_that_was_made(judge, kafka_asked):
+    made = {excepted(account.by, call) for account, call in judge.refused()}
+    assert made - {None} == NOT_ALLOWED.keys()
+
+
+@pytest.mark.parametrize("place", TO_BE_CALLED, ids=str)
+def test_a_role_without_it_lacks_what_was_called(place, judge, request):
+    """So each grant was called, and no other grants the same."""
+    if of_kafka(place):
+        request.getfixturevalue("kafka_asked")
+    assert place in judge.used, f"{place} is granted, and nothing in the slow tests called for it"
+    assert wrong(judge, without=(place,)), f"{place} is granted twice"
+
+
+def test_policies_that_nobody_calls_for_are_not_called_for(judge):
+    """An exception that is not needed any more."""
+    assert {(place.template, place.policy) for place in judge.used} & NEVER_CALLED.keys() == set()
+    assert {(each.place.template, each.place.policy) for each in GRANTS} >= NEVER_CALLED.keys()
+
+
+def test_no_role_reaches_what_belongs_to_others(judge):
+    """Of each kind of call, others' are tried with each role; a schema version has no owner."""
+    kinds = {}
+    for account, calls in judge.calls.items():
+        for call in calls:
+            if call.resource != "*" and excepted(account.by, call) is None:
+                kinds.setdefault((account.by, call.action, call.prefix is None), (account, call))
+    for account, grants in judge.roles.items():
+        theirs = judge.calls[account]
+        for other, call in kinds.values():
+            shared = {call.resource} & {each.resource for each in theirs} or call.action == asks.CONNECT
+            assert other == account or shared or not any(each.grant.covers(call) for each in grants), (account, call)
+
+
+def test_the_page_says_what_people_need_for_letters_in_a_topic_of_msk(judge, kafka_asked):
+    page = (INFRA / "dead-letters" / "README.md").read_text()
+    (row,) = re.findall(r"^\| a topic of MSK \|.*$", page, re.MULTILINE)
+    called = {
+        call.action
+        for account, calls in judge.calls.items()
+        for call in calls
+        if account.by == PERSON and excepted(PERSON, call) == "people's topic"
+    }
+    assert set(re.findall(r"kafka-cluster:\w+", row)) == called
