@@ -14,6 +14,9 @@ PYTEST := $(BIN)/python -m pytest
 # with groups, pytest-xdist would wait for it without end.
 PARALLEL := -n 2 --dist loadgroup --max-worker-restart 0
 FAST := tests/unit tests/properties tests/simulation
+# What the slow tests' calls to AWS and to MSK's authorizer are judged by, after them, and where they are written down.
+JUDGE := tests/recorded_calls
+RECORDED := $(CURDIR)/build/recorded-calls
 CONTAINERS ?= docker
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url
 
@@ -40,7 +43,9 @@ run: $(VENV)/.runtime  ## run an action file: make run CONFIG=action.yaml
 
 test: $(VENV)/.dev $(CHECKOV)/.made  ## all tests: the fast layers, then those with brokers, servers and processes
 	$(PYTEST) $(PARALLEL) $(FAST)
-	$(PYTEST) $(PARALLEL) tests $(addprefix --ignore=,$(FAST))
+	@rm -rf '$(RECORDED)' && mkdir -p '$(RECORDED)'
+	RECORDED_CALLS='$(RECORDED)' $(PYTEST) $(PARALLEL) tests $(addprefix --ignore=,$(FAST) $(JUDGE))
+	RECORDED_CALLS='$(RECORDED)' $(PYTEST) $(JUDGE)
 
 test-unit: $(VENV)/.dev  ## the fast layers only: units, properties, simulations
 	$(PYTEST) $(PARALLEL) $(FAST)

@@ -1,25 +1,26 @@
-"""infra/ecs: what checkers say of the template, what it makes, and that its rights fit the calls."""
+"""infra/ecs: what checkers say of the template, and what it makes.
+
+That the task role is what is called for is judged by all calls of the tests, in `recorded_calls`; how it scales is in
+`test_infra_scaling.py`.
+"""
 
 from __future__ import annotations
 
-import copy
 import json
 import re
 import subprocess
 import sys
 import uuid
-from urllib.parse import urlsplit
 
 import pytest
 from cfnlint.decode import decode
 
-from datahub_poller.decode.glue import GlueRegistry
-from datahub_poller.errors import SchemaNotFound
-from datahub_poller.model import SchemaKey
 from datahub_poller.observe.catalogue import CATALOGUE
 from datahub_poller.observe.emf import NAMESPACE, STARTS
+from support.action_files import action_of
 from support.on_aws import on_aws
-from support.policies import Call, grants, not_allowed, not_called
+from support.policies import Call, grants, not_allowed
+from support.template_grants import policies
 from support.templates import INFRA, Stack, checkov, lint, names, settled
 
 pytestmark = pytest.mark.timeout(120)
@@ -29,15 +30,6 @@ MSK_CLUSTER = "arn:aws:kafka:us-east-1:123456789012:cluster/events/0a1b2c3d-1"
 SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:kafka-AbCdEf"
 PASSED_OVER = {"Scaling", "BacklogPolicy", "LagAlarm", "DeadLetterAlarm", "StuckAlarm", "RestartAlarm", "SilenceAlarm"}
 """What the emulator makes nothing of, or does not name; cfn-lint has held it against AWS's schemas."""
-# What Kafka's ACLs call READ on a topic and on a group is what MSK's policies call these; AWS's API is not asked.
-# https://docs.aws.amazon.com/msk/latest/developerguide/kafka-actions.html
-MSK_RIGHTS = {
-    "connect": {"kafka-cluster:Connect"},
-    "read topic": {"kafka-cluster:DescribeTopic", "kafka-cluster:ReadData"},
-    "read group": {"kafka-cluster:AlterGroup", "kafka-cluster:DescribeGroup"},
-    "write topic": {"kafka-cluster:DescribeTopic", "kafka-cluster:WriteData"},
-    "write idempotently": {"kafka-cluster:WriteDataIdempotently"},
-}
 BY_ECS = {
     "ecr:BatchCheckLayerAvailability",
     "ecr:BatchGetImage",
@@ -133,10 +125,15 @@ def test_the_service_is_made_with_a_task_that_is_closed(aws):
     assert "secrets" not in poller or poller["secrets"] == []
 
 
-def test_the_task_outlives_the_drain():
-    """ECS kills after StopTimeout: more than the default deadline, and the most that Fargate gives."""
-    timeout = DOCUMENT["Parameters"]["StopTimeout"]
-    assert 25 + 5 <= timeout["Default"] <= timeout["MaxValue"] == 120
+@pytest.mark.parametrize(("timeout", "fits"), [("40", True), ("120", True), ("29", False)])
+def test_the_task_knows_when_it_is_killed_and_says_so_where_the_drain_does_not_fit(aws, timeout, fits):
+    parameter = DOCUMENT["Parameters"]["StopTimeout"]
+    assert (parameter["Default"], parameter["MaxValue"]) == (40, 120)
+    poller = Deployed(aws, StopTimeout=timeout).container()
+    assert poller["stopTimeout"] == int(timeout)
+    environ = {each["name"]: each["value"] for each in poller["environment"]}
+    warnings = action_of({"shutdown": {"deadline": "25s"}}, environ).warnings
+    assert (warnings == ()) is fits
 
 
 def test_the_health_check_is_the_images():
@@ -177,75 +174,59 @@ def test_an_action_file_inline(aws, tmp_path):
     assert written_by(made.container("action-file"), tmp_path, aws) == ACTION
 
 
-def test_an_action_file_from_s3_and_the_right_to_it(aws, tmp_path):
+def test_an_action_file_from_s3(aws, tmp_path):
     bucket = f"files-{uuid.uuid4().hex[:8]}"
     aws.s3.create_bucket(Bucket=bucket)
     aws.s3.put_object(Bucket=bucket, Key="actions/a.yaml", Body=ACTION.encode())
     made = Deployed(aws, ActionFileBucket=bucket, ActionFileKey="actions/a.yaml")
-    aws.proxy.forget()
     assert written_by(made.container("action-file"), tmp_path, aws) == ACTION
-    # HeadObject is asked for with the right to GetObject.
-    asked = {f"/{bucket}/actions/a.yaml" in urlsplit(each.path).path for each in aws.proxy.requests}
-    assert asked == {True}
-    calls = {Call("s3:GetObject", f"arn:aws:s3:::{bucket}/actions/a.yaml")}
-    documents = [each for each in made.documents("TaskRole") if "s3" in json.dumps(each)]
-    assert not_allowed(documents, calls) == set()
-    assert not_called(documents, calls) == set()
 
 
-def msk_calls(name, *, letters=None):
-    """The rights that a consumer in the group needs, and a producer of letters."""
+ALL = {
+    "MskClusterArn": MSK_CLUSTER,
+    "DeadLetterTopic": "letters",
+    "AssumeRoleArns": "arn:aws:iam::210987654321:role/registry,arn:aws:iam::210987654321:role/events",
+    "ScaleInProtection": "true",
+    "ActionFileBucket": "files",
+    "ActionFileKey": "actions/a.yaml",
+    "EfsFileSystemId": "fs-0123456789abcdef0",
+    "EfsAccessPointId": "fsap-0123456789abcdef0",
+}
+"""All that gives the task a right."""
+
+
+@pytest.mark.parametrize("given", [{}, {"MskClusterArn": MSK_CLUSTER}, ALL], ids=["least", "msk", "all"])
+def test_the_task_role_is_made_as_the_judge_has_it(given, aws):
+    made = Deployed(aws, **given)
+    judged = policies("ecs/service.yaml", {**given, "ActionName": made.name, "ClusterName": made.cluster}, "TaskRole")
+
+    def texts(documents):
+        return sorted(json.dumps(each, sort_keys=True) for each in documents)
+
+    assert texts(made.documents("TaskRole")) == texts(judged.values())
+    assert len(judged) == {0: 1, 1: 2}.get(len(given), 7)
+
+
+def test_policies_of_dead_letters_go_to_the_task_role_as_many_as_they_are():
+    """The emulator attaches none."""
+    assert DOCUMENT["Parameters"]["DeadLetterPolicyArns"]["Type"] == "CommaDelimitedList"
+    given = {"DeadLetterPolicyArns": "arn:aws:iam::123456789012:policy/queue,arn:aws:iam::123456789012:policy/bucket"}
+    roles = [settled(DOCUMENT, parameters)["Resources"]["TaskRole"]["Properties"] for parameters in (given, {})]
+    assert [role.get("ManagedPolicyArns") for role in roles] == [{"Ref": "DeadLetterPolicyArns"}, None]
+
+
+def test_rights_end_at_the_cluster_the_group_and_the_tasks(aws):
+    made = Deployed(aws, **ALL)
     begin, cluster = MSK_CLUSTER.split(":cluster/")
-    found = {Call(action, MSK_CLUSTER) for action in MSK_RIGHTS["connect"]}
-    for topic in ("MetadataChangeLog_Versioned_v1", "MetadataChangeLog_Timeseries_v1", "PlatformEvent_v1"):
-        found |= {Call(action, f"{begin}:topic/{cluster}/{topic}") for action in MSK_RIGHTS["read topic"]}
-    found |= {Call(action, f"{begin}:group/{cluster}/{name}") for action in MSK_RIGHTS["read group"]}
-    if letters is not None:
-        found |= {Call(action, f"{begin}:topic/{cluster}/{letters}") for action in MSK_RIGHTS["write topic"]}
-        found |= {Call(action, MSK_CLUSTER) for action in MSK_RIGHTS["write idempotently"]}
-    return found
-
-
-def glue_calls(aws):
-    """Ask Glue as the poller does, and take what was asked from the wire."""
-    aws.proxy.forget()
-    registry = GlueRegistry("us-east-1", aws.proxy.url)
-    with pytest.raises(SchemaNotFound):
-        registry.fetch(SchemaKey("glue", str(uuid.uuid4())))
-    registry.reach()
-    operations = {each.headers["X-Amz-Target"].replace("AWSGlue.", "glue:") for each in aws.proxy.requests}
-    return {Call(operation, "*") for operation in operations}
-
-
-@pytest.mark.parametrize("letters", [None, "letters"])
-def test_the_task_role_is_what_is_called_for(letters, aws):
-    made = Deployed(aws, MskClusterArn=MSK_CLUSTER, **({"DeadLetterTopic": letters} if letters else {}))
-    calls = msk_calls(made.name, letters=letters) | glue_calls(aws)
-    documents = made.documents("TaskRole")
-    assert not_allowed(documents, calls) == set()
-    assert not_called(documents, calls) == set()
-    assert {Call("kafka-cluster:CreateTopic", MSK_CLUSTER)} == not_allowed(
-        documents, {Call("kafka-cluster:CreateTopic", MSK_CLUSTER)}
-    )
-
-    narrowed = copy.deepcopy(documents)
-    for document in narrowed:
-        for statement in document["Statement"]:
-            if "kafka-cluster:AlterGroup" in statement["Action"]:
-                statement["Action"].remove("kafka-cluster:AlterGroup")
-    assert {call.action for call in not_allowed(narrowed, calls)} == {"kafka-cluster:AlterGroup"}
-
-
-def test_long_batches_may_ask_for_protection_of_tasks_in_this_cluster_alone(aws):
-    """The agent calls AWS with the task's role; that it is asked is in `test_scale_in_protection.py`."""
-    made = Deployed(aws, ScaleInProtection="true", SchemaRegistryUrl="https://registry.example.org")
-    cluster = made.cluster
-    asked = {Call("ecs:UpdateTaskProtection", f"arn:aws:ecs:us-east-1:123456789012:task/{cluster}/0123456789abcdef")}
-    documents = made.documents("TaskRole")
-    assert not_allowed(documents, asked) == set()
-    assert not_called(documents, asked) == set()
-    elsewhere = {Call("ecs:UpdateTaskProtection", "arn:aws:ecs:us-east-1:123456789012:task/other/0123456789abcdef")}
-    assert not_allowed(documents, elsewhere) == elsewhere
+    beyond = {
+        Call("kafka-cluster:CreateTopic", f"{begin}:topic/{cluster}/letters"),
+        Call("kafka-cluster:ReadData", f"{begin}:topic/{cluster}/letters"),
+        Call("kafka-cluster:AlterGroup", f"{begin}:group/{cluster}/{made.name}-2"),
+        Call("kafka-cluster:Connect", f"{begin}:cluster/other/0a1b2c3d-1"),
+        Call("ecs:UpdateTaskProtection", "arn:aws:ecs:us-east-1:123456789012:task/other/0123456789abcdef"),
+        Call("sts:AssumeRole", "arn:aws:iam::210987654321:role/admin"),
+    }
+    assert not_allowed(made.documents("TaskRole"), beyond) == beyond
 
 
 def test_with_a_confluent_registry_and_a_password_there_are_no_rights_of_awss_but_to_the_secret(aws):

@@ -1,4 +1,4 @@
-"""The recording that is judged: of the run of the slow tests just before, in the directory that RECORDED_CALLS names."""
+"""The recording that is judged: of the slow tests just before, in the directory that RECORDED_CALLS names."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ def judge(request):
         pytest.skip(f"not run: the judge of recorded calls (`make test` makes a recording, and names it in {VARIABLE})")
     asked = read(Path(directory))
     if not asked:
-        pytest.fail(f"{VARIABLE} is {directory}, and nothing is recorded there: were the slow tests run with it?", pytrace=False)
+        pytest.fail(
+            f"{VARIABLE} is {directory}, and nothing is recorded there: were the slow tests run with it?", pytrace=False
+        )
     return Judge(asked)
 
 

@@ -17,9 +17,9 @@ NEVER_CALLED = {
 """Policies that are granted without a call of ours, and why."""
 NOT_ALLOWED = {
     "who am I": "sts:GetCallerIdentity, after a broker has refused a token: AWS asks for no right for it",
-    "where is it": "botocore asks where a bucket lies when it is told that it is elsewhere; refused, the error is the same",
-    "tail's group": "the client asks who coordinates NAME-tail, a group that who only reads never joins; refused, it reads on",
-    "people's topic": "a person reads letters from a topic with a role of their own: the table in dead-letters/README.md",
+    "where is it": "botocore asks where a bucket lies, told that it is elsewhere; refused, the error is the same",
+    "tail's group": "a client that only reads asks who coordinates NAME-tail, and never joins it; refused, it reads on",
+    "people's topic": "people read letters from a topic by a role of their own: the table in dead-letters/README.md",
 }
 """Calls that no template allows, and why."""
 

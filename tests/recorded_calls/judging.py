@@ -26,9 +26,7 @@ class Account(NamedTuple):
 class Judge:
     """Judges a recording. `grants` makes an asker's role of its calls."""
 
-    def __init__(
-        self, asked: Iterable[Asked], grants: Callable[[str, Collection[Call]], list[Placed]] = role
-    ) -> None:
+    def __init__(self, asked: Iterable[Asked], grants: Callable[[str, Collection[Call]], list[Placed]] = role) -> None:
         self._grants = grants
         self.calls: dict[Account, set[Call]] = defaultdict(set)
         for each in asked:

@@ -87,7 +87,10 @@ def _service(by: str, calls: Collection[Call]) -> dict[str, str]:
         given["ActionName"] = asks.name_in([*of("kafka-cluster:AlterGroup"), "nobody"][0])
         given["DeadLetterTopic"] = asks.name_in([*of("kafka-cluster:WriteData"), ""][0])
         read = [asks.name_in(each) for each in of("kafka-cluster:ReadData")]
-        given |= {name: [*(each for each in read if re.fullmatch(f"{begin}[0-9a-f]+", each)), begin][0] for name, begin in ROUTES.items()}
+        given |= {
+            name: [*(each for each in read if re.fullmatch(f"{begin}[0-9a-f]+", each)), begin][0]
+            for name, begin in ROUTES.items()
+        }
     if tasks := of("ecs:UpdateTaskProtection"):
         given |= {"ScaleInProtection": "true", "ClusterName": tasks[0].split("/")[1]}
     if by == FILE and (files := of("s3:GetObject")):

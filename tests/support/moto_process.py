@@ -15,7 +15,11 @@ class Recorded(server.DomainDispatcherApplication):
     """Shows each request to the recording first."""
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        names = {"User-Agent": "HTTP_USER_AGENT", "Authorization": "HTTP_AUTHORIZATION", "X-Amz-Target": "HTTP_X_AMZ_TARGET"}
+        names = {
+            "User-Agent": "HTTP_USER_AGENT",
+            "Authorization": "HTTP_AUTHORIZATION",
+            "X-Amz-Target": "HTTP_X_AMZ_TARGET",
+        }
         headers = {name: environ[key] for name, key in names.items() if key in environ}
         recorded_calls.request(environ["REQUEST_METHOD"], environ["RAW_URI"], headers, _body(environ))
         return super().__call__(environ, start_response)

@@ -10,7 +10,10 @@ Document = Mapping[str, Any]
 
 
 class Call(NamedTuple):
-    """One right that a request needed, on one resource (an ARN). `prefix`: what S3 was asked to list the keys of."""
+    """One right that a request needed, on one resource (an ARN).
+
+    `prefix` is what S3 was asked to list the keys of; None: nobody asks about it.
+    """
 
     action: str
     resource: str
@@ -29,7 +32,7 @@ class Grant(NamedTuple):
         return (
             fnmatchcase(call.action.lower(), self.action.lower())
             and fnmatchcase(call.resource, self.resource)
-            and (self.prefix is None or (call.prefix is not None and fnmatchcase(call.prefix, self.prefix)))
+            and (self.prefix is None or call.prefix is None or fnmatchcase(call.prefix, self.prefix))
         )
 
 

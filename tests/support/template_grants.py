@@ -21,7 +21,7 @@ _POLICIES = ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy")
 
 
 class Place(NamedTuple):
-    """Where one action stands: `ecs/service.yaml`, the policy, its statement, the action, and which of its resources."""
+    """Where an action stands: `ecs/service.yaml`, the policy, its statement, the action, and which of its resources."""
 
     template: str
     policy: str
@@ -92,14 +92,21 @@ class _Template:
             case dict():
                 return {key: self.resolved(item) for key, item in value.items()}
             case list():
-                return reduce(lambda before, item: before + (item if isinstance(item, list) else [item]),
-                              map(self.resolved, value), [])
+                return reduce(
+                    lambda before, item: before + (item if isinstance(item, list) else [item]),
+                    map(self.resolved, value),
+                    [],
+                )
         return value
 
     def _filled(self, text: str, more: Mapping[str, str]) -> str:
         def filling(found: re.Match[str]) -> str:
             name, _, attribute = found[1].partition(".")
-            return more[name] if name in more else self.resolved({"Fn::GetAtt": [name, attribute]} if attribute else {"Ref": name})
+            return (
+                more[name]
+                if name in more
+                else self.resolved({"Fn::GetAtt": [name, attribute]} if attribute else {"Ref": name})
+            )
 
         return _VARIABLE.sub(filling, text)
 

@@ -23,7 +23,7 @@ def headers(service, **more):
         ("sqs", "POST", "/", "AmazonSQS.SendMessageBatch", b'{"QueueUrl": "http://h:1/123456789012/q.fifo"}',
          Call("sqs:SendMessage", "arn:aws:sqs:eu-west-1:123456789012:q.fifo")),
         ("glue", "POST", "/", "AWSGlue.GetSchemaVersion", b"{}", Call("glue:GetSchemaVersion", "*")),
-        ("s3", "PUT", "/b/dl/action%3Da/x.jsonl", None, b"", Call("s3:PutObject", "arn:aws:s3:::b/dl/action=a/x.jsonl")),
+        ("s3", "PUT", "/b/dl/a%3Db/x.jsonl", None, b"", Call("s3:PutObject", "arn:aws:s3:::b/dl/a=b/x.jsonl")),
         ("s3", "HEAD", "/b/k", None, b"", Call("s3:GetObject", "arn:aws:s3:::b/k")),
         ("s3", "GET", "/b?list-type=2&prefix=dl%2Fa", None, b"", Call("s3:ListBucket", "arn:aws:s3:::b", "dl/a")),
         ("s3", "HEAD", "/b", None, b"", Call("s3:ListBucket", "arn:aws:s3:::b", "")),
@@ -53,7 +53,7 @@ resource = Topic:LITERAL:letters for request = DescribeConfigs with resourceRefC
 11:19:38,681 DEBUG logger Principal = User:poller is Allowed operation = READ from host = 127.0.0.1 on resource = \
 Group:LITERAL:tag-sync for request = JoinGroup with resourceRefCount = 1 based on rule MatchingAcl
 11:19:38,682 DEBUG logger Principal = User:poller is Allowed operation = IDEMPOTENT_WRITE from host = 127.0.0.1 on \
-resource = Cluster:LITERAL:kafka-cluster for request = InitProducerId with resourceRefCount = 1 based on rule MatchingAcl
+resource = Cluster:LITERAL:kafka-cluster for request = InitProducerId with resourceRefCount = 1 based on rule Matching
 11:19:38,683 DEBUG logger Principal = User:ANONYMOUS is Allowed operation = ALTER from host = 127.0.0.1 on resource = \
 Cluster:LITERAL:kafka-cluster for request = CreateAcls with resourceRefCount = 1 based on rule SuperUser
 """
@@ -61,7 +61,9 @@ Cluster:LITERAL:kafka-cluster for request = CreateAcls with resourceRefCount = 1
 
 def test_decisions_of_an_authorizer_are_rights_of_msk_granted_or_not():
     cluster = "events/0a1b2c3d-4e5f-6789-abcd-ef0123456789-1"
-    assert {(call.action.removeprefix("kafka-cluster:"), call.resource.partition("012:")[2]) for call in asks.calls_in(LOG)} == {
+    assert {
+        (call.action.removeprefix("kafka-cluster:"), call.resource.partition("012:")[2]) for call in asks.calls_in(LOG)
+    } == {
         ("Connect", f"cluster/{cluster}"),
         ("ReadData", f"topic/{cluster}/pe-1"),
         ("DescribeTopic", f"topic/{cluster}/pe-1"),

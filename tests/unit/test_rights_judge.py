@@ -38,7 +38,10 @@ def test_a_poller_is_in_one_group_and_writes_letters_to_one_topic():
         return [Asked("t", POLLER, Call(f"kafka-cluster:{action}", asks.arn(kind, name))) for name in names]
 
     connected = Asked("t", POLLER, Call(asks.CONNECT, asks.CLUSTER))
-    assert wrong(Judge([connected, *asked("AlterGroup", "group", "a"), *asked("ReadData", "topic", "pe-1", "mcl-2")])) == []
+    assert (
+        wrong(Judge([connected, *asked("AlterGroup", "group", "a"), *asked("ReadData", "topic", "pe-1", "mcl-2")]))
+        == []
+    )
     assert len(wrong(Judge([connected, *asked("AlterGroup", "group", "a", "b")]))) == 1
     assert len(wrong(Judge([connected, *asked("ReadData", "topic", "pe-1", "pe-2")]))) == 1
     assert len(wrong(Judge([connected, *asked("WriteData", "topic", "l", "m")]))) == 1
