@@ -19,6 +19,7 @@ from confluent_kafka.admin import AdminClient
 
 from datahub_poller.demo.broker import TOPIC_AUTHORIZATION_FAILED
 from datahub_poller.demo.registry import Interference, RegistryServer
+from support import recorded_calls
 from support.action_files import with_keys
 from support.bad_servers import RefusingBroker, dripping_server, silent_server
 from support.brokers import MockBed
@@ -80,6 +81,7 @@ def world(mock_bed: MockBed, tmp_path: Path) -> Iterator[World]:
         mock_bed.create_topic(topic, 2)
     with RegistryServer() as registry:
         yield World(mock_bed, registry, tmp_path)
+        recorded_calls.note_registry(registry.requests)
 
 
 def verdicts(found: dict[str, tuple[str, str]]) -> dict[str, str]:
@@ -161,6 +163,13 @@ def test_letters_that_cannot_be_written_fail(world: World) -> None:
     code, found = world.found(dead_letter__config__directory=str(world.directory / "action.yaml" / "below"))
     assert (code, found["dead letters"][0]) == (3, "failed")
     assert "Not a directory" in found["dead letters"][1]
+
+
+def test_a_drain_that_the_container_would_cut_off_is_a_warning(world: World) -> None:
+    done = world.check(shutdown__deadline="20s", environ={"STOP_TIMEOUT": "22"})
+    assert done.code == 0
+    assert "warning  action file: shutdown.deadline (20s) and 5 s for the end do not fit into the 22 s" in done.out
+    assert "all 7 ok" in done.out
 
 
 def test_a_port_that_is_taken_is_a_warning_since_the_action_itself_may_have_it(world: World) -> None:

@@ -48,6 +48,16 @@ def test_an_idle_poller_ends_at_once_and_in_order(stage, number):
     assert poller.lines("signal received")[0]["signal"] == number.name
 
 
+def test_where_it_would_be_killed_before_its_deadline_it_says_so_at_the_start(stage):
+    stage.create(1, "pe")
+    poller = stage.start(STOP_TIMEOUT="12")
+    line = poller.wait_for("action file")
+    assert line["level"] == "warning"
+    assert line["about"].startswith("shutdown.deadline (10s) and 5 s for the end do not fit into the 12 s")
+    assert "Raise the container's stop timeout to 15 s, or lower shutdown.deadline to 7s" in line["about"]
+    assert poller.stop() == 0
+
+
 def test_a_running_call_is_waited_for_and_what_it_did_is_committed(stage):
     poller = in_a_call(stage)
     more = stage.send("pe", 0, 5)

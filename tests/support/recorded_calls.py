@@ -80,6 +80,12 @@ def note(by: str, *calls: Call) -> None:
         to.note(by, calls)
 
 
+def note_registry(requests: Iterable[str]) -> None:
+    """What a `RegistryServer` was asked: other than by a path, it was an operation of Glue's."""
+    operations = {asked.split()[0] for asked in requests} - {"GET", "POST"}
+    note(POLLER, *(Call(f"glue:{each}", "*") for each in sorted(operations)))
+
+
 def who(agent: str) -> str | None:
     """Which of ours says that it is this user agent; None for others, such as tests' own clients."""
     found = _AGENT.search(agent)

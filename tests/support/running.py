@@ -29,7 +29,6 @@ from datahub_poller.model import TopicPartition
 from support import recorded_calls, recording_handler
 from support.brokers import Bed, Sent
 from support.letters import parsed, record_of
-from support.policies import Call
 from support.recorded import Place, Recorded
 from support.tether import tethered
 
@@ -204,9 +203,7 @@ class Stage:
             if poller.exit_code is None:
                 poller.kill()
         self.registry.stop()
-        # The demonstration's registry is Glue too: what it was asked other than by a path was an operation of Glue's.
-        operations = {asked.split()[0] for asked in self.registry.requests} - {"GET", "POST"}
-        recorded_calls.note(recorded_calls.POLLER, *(Call(f"glue:{each}", "*") for each in sorted(operations)))
+        recorded_calls.note_registry(self.registry.requests)
 
     # -- what comes in
 
