@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from functools import cache, reduce
+from functools import cache
 from typing import Any, NamedTuple
 
 from cfnlint.decode import decode
@@ -92,21 +92,15 @@ class _Template:
             case dict():
                 return {key: self.resolved(item) for key, item in value.items()}
             case list():
-                return reduce(
-                    lambda before, item: before + (item if isinstance(item, list) else [item]),
-                    map(self.resolved, value),
-                    [],
-                )
+                return [item for each in value for item in _several(self.resolved(each))]
         return value
 
     def _filled(self, text: str, more: Mapping[str, str]) -> str:
         def filling(found: re.Match[str]) -> str:
             name, _, attribute = found[1].partition(".")
-            return (
-                more[name]
-                if name in more
-                else self.resolved({"Fn::GetAtt": [name, attribute]} if attribute else {"Ref": name})
-            )
+            if name in more:
+                return more[name]
+            return str(self.resolved({"Fn::GetAtt": [name, attribute]} if attribute else {"Ref": name}))
 
         return _VARIABLE.sub(filling, text)
 
@@ -119,3 +113,7 @@ class _Template:
             case "AWS::S3::Bucket":
                 return f"arn:aws:s3:::{self.resolved(properties['BucketName'])}"
         raise AssertionError(f"{name} has an ARN that nobody has thought of here")
+
+
+def _several(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
