@@ -10,6 +10,10 @@ from support.template_grants import Place
 TAIL = "tail"
 """Who asks in the tests of that command; it is the poller to AWS."""
 NEVER_CALLED = {
+    (
+        SERVICE,
+        "OperatorPolicy",
+    ): "the agent of ECS Exec asks with the task's role where people come in; nothing of ours does",
     (SERVICE, "EfsPolicy"): "ECS mounts the file system, with the task's role; the poller only sees a directory",
     (QUEUE, KEY): "SQS asks KMS in the name of who sends or receives: no request of ours shows it",
     (BUCKET, KEY): "S3 asks KMS in the name of who puts or gets: no request of ours shows it",

@@ -27,6 +27,7 @@ EVERYTHING = {
     "ActionFileKey": "action.yaml",
     "EfsFileSystemId": "fs-1",
     "EfsAccessPointId": "fsap-1",
+    "OperatorAccess": "true",
 }
 """A service with all that gives it a right."""
 

@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +52,8 @@ def names(checks: list[dict[str, Any]]) -> list[str]:
     return [f"{check['check_id']} {check['resource']}" for check in checks]
 
 
-def settled(document: Mapping[str, Any], parameters: Mapping[str, str]) -> dict[str, Any]:
-    """A template with its conditions decided and AWS::NoValue taken out, which the emulator does in part only."""
+def deciding(document: Mapping[str, Any], parameters: Mapping[str, str]) -> Callable[[Any], bool]:
+    """Tells of a condition whether it holds, with these parameters and the others' defaults."""
     values = {name: str(each.get("Default", "")) for name, each in document["Parameters"].items()} | dict(parameters)
 
     def holds(condition: Any) -> bool:
@@ -71,7 +71,28 @@ def settled(document: Mapping[str, Any], parameters: Mapping[str, str]) -> dict[
             case {"Fn::Equals": [{"Fn::Select": [number, {"Fn::Split": [between, {"Fn::Sub": given}]}]}, text]}:
                 put_in = re.sub(r"\$\{(\w+)\}", lambda found: values[found[1]], given)
                 return put_in.split(between)[int(number)] == text
+            case {"Fn::Contains": [several, {"Ref": name}]}:
+                return values[name] in several
         raise AssertionError(condition)
+
+    return holds
+
+
+def broken_rules(document: Mapping[str, Any], parameters: Mapping[str, str]) -> list[str]:
+    """What CloudFormation says of parameters that a template's rules refuse, before it makes anything."""
+    holds = deciding(document, parameters)
+    return [
+        each["AssertDescription"]
+        for rule in document["Rules"].values()
+        if holds(rule["RuleCondition"])
+        for each in rule["Assertions"]
+        if not holds(each["Assert"])
+    ]
+
+
+def settled(document: Mapping[str, Any], parameters: Mapping[str, str]) -> dict[str, Any]:
+    """A template with its conditions decided and AWS::NoValue taken out, which the emulator does in part only."""
+    holds = deciding(document, parameters)
 
     def decided(value: Any) -> Any:
         match value:

@@ -17,7 +17,7 @@ from datahub_poller.config import load
 from datahub_poller.config.container import Container
 from datahub_poller.observe.catalogue import CATALOGUE
 from datahub_poller.observe.server import StatusServer
-from datahub_poller.observe.status import Board
+from datahub_poller.observe.status import Board, PollerStatus
 from support.dockerfile import health_command, in_context, instructions, last, stages
 
 ROOT = Path(__file__).parents[2]
@@ -138,12 +138,19 @@ def test_the_build_gets_what_it_copies_and_nothing_else_of_the_tree():
 
 
 @pytest.mark.parametrize(
-    "answer", ["turning", pytest.param("hanging", id="a loop that hangs"), pytest.param("none", id="nobody there")]
+    ("answer", "code"),
+    [
+        ("turning", 0),
+        pytest.param("starting", 1, id="one that starts"),
+        pytest.param("hanging", 1, id="a loop that hangs"),
+        pytest.param("none", 1, id="nobody there"),
+    ],
 )
-def test_the_health_check_asks_livez(answer, monkeypatch):
+def test_the_health_check_asks_healthz(answer, code, monkeypatch):
     board = Board()
     board.beat(0.0)
-    server = StatusServer(board, 0, clock=lambda: 1.0 if answer == "turning" else 1e6)
+    board.publish(PollerStatus("a", "1", "starting" if answer == "starting" else "running"))
+    server = StatusServer(board, 0, clock=lambda: 1e6 if answer == "hanging" else 1.0)
     port = server.start()
     if answer == "none":
         server.close()
@@ -152,7 +159,7 @@ def test_the_health_check_asks_livez(answer, monkeypatch):
     assert python == "python"
     done = ran([sys.executable, *(word.replace("8470", str(port)) for word in rest)])
     server.close()
-    assert (done.returncode == 0) == (answer == "turning")
+    assert bool(done.returncode) == bool(code)
 
 
 def test_make_image_says_what_is_missing(tmp_path):

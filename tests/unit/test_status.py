@@ -130,6 +130,19 @@ def test_livez_is_ok_while_the_loop_turns_and_says_how_long_it_has_not():
         assert ask(port, "/livez")[::2] == (503, "the loop last turned 42.0 s ago (limit 30 s)\n")
 
 
+@pytest.mark.parametrize(("state", "code"), [("starting", 503), ("running", 200), ("waiting", 200), ("paused", 200)])
+def test_healthz_is_livez_once_it_has_started(state, code):
+    board, clock = Board(), Clock(NOW)
+    board.beat(NOW)
+    with serving(board, clock) as port:
+        assert ask(port, "/healthz")[0] == 503
+        board.publish(PollerStatus("a", "1", state))
+        assert ask(port, "/healthz")[0] == code
+        assert ask(port, "/livez")[0] == 200
+        clock.now += 1e6
+        assert ask(port, "/healthz")[0] == 503
+
+
 def test_status_is_the_newest_snapshot():
     board = Board()
     with serving(board) as port:

@@ -150,7 +150,7 @@ class Status(Section):
 
     port: Annotated[int | None, checked(status_port)] = Field(
         default=DEFAULT_PORT,
-        description="Port of `/livez`, `/readyz`, `/status` and `/metrics`; 0 takes any free one, `off` none.",
+        description="Port of `/livez`, `/healthz`, `/readyz`, `/status`, `/metrics`; 0 takes any free one, `off` none.",
     )
     host: Annotated[str, checked(listening_address)] = Field(
         default=LOOPBACK,

@@ -1,4 +1,4 @@
-"""An HTTP server that shows the board: `/livez` and `/readyz` for supervisors, `/status` and `/metrics` for tools.
+"""An HTTP server that shows the board: `/livez`, `/healthz`, `/readyz` to supervisors, `/status`, `/metrics` to tools.
 
 It listens on loopback unless it is told otherwise, and takes orders at `/orders`, of which `ordering` knows more.
 Knows the board, not the loop that writes it.
@@ -27,7 +27,7 @@ from datahub_poller.observe.status import LIVE_SECONDS, Board, as_document
 READ_SECONDS = 5.0
 CONNECTIONS = 16
 LOOPBACK = "127.0.0.1"
-THERE_ARE = "/livez, /readyz, /status and /metrics"
+THERE_ARE = "/livez, /healthz, /readyz, /status and /metrics"
 
 Answer = Callable[[str], tuple[HTTPStatus, str, str]]
 """From a path to the status code, the content type and the text."""
@@ -86,6 +86,8 @@ class StatusServer:
         match path.partition("?")[0]:
             case "/livez":
                 return self._livez()
+            case "/healthz":
+                return self._healthz()
             case "/status":
                 return HTTPStatus.OK, "application/json", json.dumps(self._document(), indent=1) + "\n"
             case "/readyz":
@@ -104,6 +106,13 @@ class StatusServer:
         silent = self._board.silent_for(now)
         said = "has not turned yet" if silent is None else f"last turned {silent:.1f} s ago (limit {self._limit:g} s)"
         return HTTPStatus.SERVICE_UNAVAILABLE, "text/plain", f"the loop {said}\n"
+
+    def _healthz(self) -> tuple[HTTPStatus, str, str]:
+        """Whether it has started, and is alive since: so that nobody takes a start for a success."""
+        alive, status = self._livez(), self._board.status
+        if alive[0] == HTTPStatus.OK and (status is None or status.state == "starting"):
+            return HTTPStatus.SERVICE_UNAVAILABLE, "text/plain", "starting: the group has not answered yet\n"
+        return alive
 
     def _readyz(self) -> tuple[HTTPStatus, str, str]:
         alive = self._livez()
