@@ -105,10 +105,10 @@ wheel: $(VENV)/.dev  ## build dist/datahub_poller-*.whl
 
 # Podman and buildah keep a HEALTHCHECK in Docker's format alone.
 image: export BUILDAH_FORMAT := docker
-image:  ## build the container image datahub-poller (CONTAINERS=podman for another builder, PYTHON_IMAGE=... for a base)
+image:  ## build the container image datahub-poller (CONTAINERS=podman for another builder, PLATFORM=linux/arm64, PYTHON_IMAGE=...)
 	@command -v $(CONTAINERS) >/dev/null \
 	    || { echo 'make image: $(CONTAINERS) is not there; install it, or name another builder: make image CONTAINERS=podman' >&2; exit 1; }
-	$(CONTAINERS) build $(if $(PYTHON_IMAGE),--build-arg PYTHON_IMAGE=$(PYTHON_IMAGE)) -f infra/docker/Dockerfile -t datahub-poller .
+	$(CONTAINERS) build $(if $(PLATFORM),--platform $(PLATFORM) )$(if $(PYTHON_IMAGE),--build-arg PYTHON_IMAGE=$(PYTHON_IMAGE)) -f infra/docker/Dockerfile -t datahub-poller .
 
 keys: $(VENV)/.runtime  ## print every key of the action file as Markdown
 	@$(BIN)/python -m datahub_poller.config.reference

@@ -19,7 +19,7 @@ from cfnlint.decode import decode
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from support.templates import Stack, settled
+from support.templates import Stack, broken_rules, settled
 
 
 def main(words: list[str]) -> None:
@@ -91,10 +91,27 @@ def deploy(client: Any, options: dict[str, list[str]]) -> None:
     document, _ = decode(str(template))
     known = document["Parameters"]
     assert given.keys() <= known.keys(), given.keys() - known.keys()
+    before = deployed(client, name)
+    given = (before or {}) | given
     missing = {each for each, about in known.items() if "Default" not in about} - given.keys()
     assert not missing, missing
-    Stack(client, name, template, given, json.dumps(settled(document, given)))
+    assert not (broken := broken_rules(document, given)), broken
+    body = json.dumps(settled(document, given))
+    if before is None:
+        Stack(client, name, template, given, body)
+    else:
+        wanted = [{"ParameterKey": key, "ParameterValue": text} for key, text in given.items()]
+        client.update_stack(StackName=name, TemplateBody=body, Parameters=wanted, Capabilities=["CAPABILITY_IAM"])
     print(f"Successfully created/updated stack - {name}")
+
+
+def deployed(client: Any, name: str) -> dict[str, str] | None:
+    """The parameters of a stack that there is; whoever deploys it again need not give them anew."""
+    try:
+        (stack,) = client.describe_stacks(StackName=name)["Stacks"]
+    except client.exceptions.ClientError:
+        return None
+    return {each["ParameterKey"]: each["ParameterValue"] for each in stack.get("Parameters", ())}
 
 
 def sync(source: str, target: str) -> None:

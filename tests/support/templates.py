@@ -83,7 +83,7 @@ def broken_rules(document: Mapping[str, Any], parameters: Mapping[str, str]) -> 
     holds = deciding(document, parameters)
     return [
         each["AssertDescription"]
-        for rule in document["Rules"].values()
+        for rule in document.get("Rules", {}).values()
         if holds(rule["RuleCondition"])
         for each in rule["Assertions"]
         if not holds(each["Assert"])
