@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from datahub_poller.observe.catalogue import CATALOGUE
+from datahub_poller.observe.catalogue import CATALOGUE, Moment
+from datahub_poller.observe.emf import Lines
+from datahub_poller.observe.status import PollerStatus
 from support.templates import parameters
 
 INFRA = Path(__file__).parents[2] / "infra"
@@ -35,6 +37,36 @@ def test_it_counts_the_metrics_and_alarms_that_there_are():
     assert int(counted[1]) == metrics
     alarms = SERVICE.count("Type: AWS::CloudWatch::Alarm")
     assert f"alarms: {alarms} of the template, 2 of scaling | {alarms + 2} |" in COST
+
+
+def test_sizing_goes_by_the_benchmarks_figures():
+    results = (INFRA.parent / "tests" / "benchmarks" / "results.md").read_text()
+
+    def of(run):
+        (row,) = re.findall(
+            rf"^{re.escape(run)} +[\d,]+ +[\d,]+ +\S+ - \S+ +\S+ +\S+ - \S+ +(\S+)", results, re.MULTILINE
+        )
+        return row
+
+    runs = ("poller, 1000", "poller, Glue zlib", "poller, filter 5 % (4.98 %)")
+    assert [of(run) for run in runs] == re.findall(r"(\d+\.\d) ms", COST)
+    assert 1000 / float(of(runs[0])) * 1000 == pytest.approx(70_000, rel=0.05)
+    assert 1000 / float(of(runs[1])) * 1000 == pytest.approx(40_000, rel=0.05)
+    assert re.search(r"^at rest .* 75$", results, re.MULTILINE)
+    assert "75 MB at rest" in COST
+
+
+def test_a_line_of_figures_is_as_long_as_the_cost_says():
+    said = re.search(r"GB of logs taken in: 2 lines a minute of ([\d.]+) KB, and warnings \\| ([\d.]+) ", COST)
+    lines = Lines()
+    length = len(lines.line(Moment(PollerStatus("tag-sync", "0.1.0", "running"), 100.0, 1_770_000_000.0)))
+    means = 500  # of the two distributions, where there were calls, and longer numbers
+    assert length / 1000 < float(said[1]) < (length + means) / 1000
+    assert 2 * 60 * 730 * length / 1e9 < float(said[2])
+
+
+def test_prices_have_a_date():
+    assert re.search(r"as of \w+ 20\d\d", COST)
 
 
 def test_the_runbook_has_a_line_for_each_alarm():
