@@ -313,11 +313,9 @@ class Lane:
 
     def reach_behind(self, count: int, size: int) -> bool:
         """Let the part's next piece be of the events behind it; whether there are any."""
-        part = self.work
-        added = self._pull(count, size)
-        if added:
-            part.todo.append(Piece(added))
-            part.size += len(added)
+        if added := self._pull(count, size):
+            self.work.todo.append(Piece(added))
+            self.work.size += len(added)
         return bool(added)
 
     def _pull(self, count: int, size: int) -> list[Entry]:

@@ -190,8 +190,7 @@ class Poller:
                 lane.skip_to(position)
         began = self.clock()
         self.publish(self, now)
-        ended = self.clock()
-        self._news_due = ended + (ended - began) / STATUS_SHARE
+        self._news_due = self.clock() + (self.clock() - began) / STATUS_SHARE
 
     # -- what the source tells
 

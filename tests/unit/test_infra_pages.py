@@ -57,7 +57,7 @@ def test_sizing_goes_by_the_benchmarks_figures():
 
 
 def test_a_line_of_figures_is_as_long_as_the_cost_says():
-    said = re.search(r"GB of logs taken in: 2 lines a minute of ([\d.]+) KB, and warnings \\| ([\d.]+) ", COST)
+    said = re.search(r"GB of logs taken in: 2 lines a minute of ([\d.]+) KB, and warnings \| ([\d.]+) ", COST)
     lines = Lines()
     length = len(lines.line(Moment(PollerStatus("tag-sync", "0.1.0", "running"), 100.0, 1_770_000_000.0)))
     means = 500  # of the two distributions, where there were calls, and longer numbers
