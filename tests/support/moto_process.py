@@ -10,17 +10,14 @@ from moto import server
 
 from support import recorded_calls
 
+_HEADERS = {"User-Agent": "HTTP_USER_AGENT", "Authorization": "HTTP_AUTHORIZATION", "X-Amz-Target": "HTTP_X_AMZ_TARGET"}
+
 
 class Recorded(server.DomainDispatcherApplication):
     """Shows each request to the recording first."""
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        names = {
-            "User-Agent": "HTTP_USER_AGENT",
-            "Authorization": "HTTP_AUTHORIZATION",
-            "X-Amz-Target": "HTTP_X_AMZ_TARGET",
-        }
-        headers = {name: environ[key] for name, key in names.items() if key in environ}
+        headers = {name: environ[key] for name, key in _HEADERS.items() if key in environ}
         recorded_calls.request(environ["REQUEST_METHOD"], environ["RAW_URI"], headers, _body(environ))
         return super().__call__(environ, start_response)
 
@@ -35,5 +32,6 @@ def _body(environ: dict[str, Any]) -> bytes:
 
 
 if __name__ == "__main__":
-    server.DomainDispatcherApplication = Recorded
+    if recorded_calls.recording() is not None:
+        server.DomainDispatcherApplication = Recorded
     server.main()

@@ -69,8 +69,10 @@ def recording() -> Recording | None:
 
 def request(method: str, path: str, headers: Mapping[str, str], body: bytes) -> None:
     """A stand-in for AWS was asked this; written down where one of ours asked."""
-    to, by = recording(), who({name.lower(): value for name, value in headers.items()}.get("user-agent", ""))
-    if to is not None and by is not None:
+    if (to := recording()) is None:
+        return
+    by = who({name.lower(): value for name, value in headers.items()}.get("user-agent", ""))
+    if by is not None:
         to.note(by, [call_of(method, path, headers, body)])
 
 
