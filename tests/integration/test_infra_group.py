@@ -178,7 +178,7 @@ def msk_calls(groups, letters):
         needed[f"group/{cluster}/{group}"] = {"AlterGroup", "DescribeGroup"}
     if letters:
         needed[""] |= {"WriteDataIdempotently"}
-        needed[f"topic/{cluster}/{letters}"] = {"DescribeTopic", "WriteData"}
+        needed[f"topic/{cluster}/{letters}"] = {"DescribeTopic", "DescribeTopicDynamicConfiguration", "WriteData"}
     return {
         Call(f"kafka-cluster:{action}", f"{begin}:{resource}" if resource else MSK)
         for resource, actions in needed.items()
