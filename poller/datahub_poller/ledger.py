@@ -155,6 +155,11 @@ class Ledger:
         for lane in lanes:
             lane.flight, lane.since = work.flight, now
 
+    def busy_seconds(self, now: float) -> float:
+        """How long calls of the handler have taken, those that run included, whoever has their partitions now."""
+        running = (now - flight.started for flight in self.flights.values() if isinstance(flight.work, Invoke))
+        return self.tally.handler_seconds.sum + sum(running)
+
     def handed_out(self, events: int, now: float) -> None:
         """So many events go to the handler now: by the rate, the next may go when the time for these is over."""
         if self.settings.rate is not None:

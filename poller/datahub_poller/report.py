@@ -85,6 +85,8 @@ def snapshot(
             batch_size=ledger.tally.batch_size.distribution(),
             letters=ledger.tally.letters(),
             decode_seconds=poller.decode_seconds,
+            handler_busy_seconds=ledger.busy_seconds(now),
+            handler_slots=min(ledger.settings.concurrency, max(1, len(ledger.lanes))),
         ),
     )
 

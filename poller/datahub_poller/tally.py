@@ -33,6 +33,11 @@ class Histogram:
         self._counts[bisect_left(self._bounds, value)] += 1
         self._sum += value
 
+    @property
+    def sum(self) -> float:
+        """Of all values."""
+        return self._sum
+
     def distribution(self) -> Distribution:
         """As it is now."""
         return Distribution(self._bounds, tuple(self._counts), self._sum)

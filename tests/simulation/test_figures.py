@@ -1,10 +1,14 @@
 """That the counters add up: every record that was read is accounted for once, whatever went wrong with it.
 
 Runs without rebalances or crashes, so that each record is read once; its end is a stop in order with all settled.
+How busy it was is added up over rebalances and crashes too.
 """
 
 from __future__ import annotations
 
+import itertools
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +17,8 @@ from datahub_poller.observe.emf import Lines
 from datahub_poller.observe.status import PollerStatus
 from support.effort import effort
 from support.metrics_read import check_emf
-from support.troubles import TROUBLED, moods, prepared, shapes, writes
+from support.simulation import Simulation
+from support.troubles import TROUBLED, moods, prepared, rebalances, shapes, writes
 from support.values import KINDS
 
 
@@ -82,3 +87,30 @@ def _told_alike(status: PollerStatus, now: float) -> None:
     }.items():
         assert line[name] == status.counters.get(key, 0), name
     assert line["BacklogPerProcess"] == line["MaxOffsetLag"] == line["BufferedBytes"] == 0
+
+
+@effort(150)
+@given(shape=shapes, writes=writes, rebalances=rebalances, moods=moods, seed=st.integers(0, 5))
+def test_how_busy_it_was_is_what_its_calls_took_whoever_had_their_partitions_meanwhile(
+    shape, writes, rebalances, moods, seed
+):
+    """Of each snapshot, by when calls began and returned: late and abandoned ones and those that run, to the end."""
+    sim = prepared(shape, writes, rebalances, moods, seed)
+    healthy_at = sim.clock.now + TROUBLED
+    sim.run(lambda: sim.clock.now > healthy_at + 1 and sim.all_committed(), limit=3000)
+    for before, after in itertools.pairwise(sim.statuses):
+        if before.started_at == after.started_at:
+            assert after.figures.handler_busy_seconds >= before.figures.handler_busy_seconds - 1e-9
+    for status in sim.statuses:
+        assert status.figures.handler_busy_seconds == pytest.approx(
+            _took(sim, status.started_at, status.taken_at), abs=0.01
+        )
+        assert 1 <= status.figures.handler_slots <= max(1, min(shape["concurrency"], status.assigned))
+
+
+def _took(sim: Simulation, began: float, now: float) -> float:
+    """By the trace: what calls of the process that began then have taken by now."""
+    ends = {step.about["flight"]: step.at for step in sim.trace.of("returned")}
+    return sum(
+        min(now, ends.get(step.about["flight"], now)) - step.at for step in sim.trace.calls() if began <= step.at <= now
+    )

@@ -45,7 +45,7 @@ def busy() -> Moment:
     tally.called(3, 0.2)
     tally.called(100, 400.0)
     letters = (LetterCount("handler", "ValueError", 2), LetterCount("decode", "bad", 1))
-    figures = Figures(tally.handler_seconds.distribution(), tally.batch_size.distribution(), letters, 1.25)
+    figures = Figures(tally.handler_seconds.distribution(), tally.batch_size.distribution(), letters, 1.25, 50.0, 2)
     return moment(
         partition(0, lag=10, oldest=WALL - 5, records=2),
         partition(1, lag=32, moved=NOW - 400, stuck=True),
@@ -54,11 +54,19 @@ def busy() -> Moment:
         buffer=BufferStatus(100, 1000),
         red=True,
         assigned=2,
+        uptime=100.0,
     )
+
+
+def worked(seconds: float, uptime: float, slots: int = 2) -> Moment:
+    figures = Figures(handler_busy_seconds=seconds, handler_slots=slots)
+    return moment(figures=figures, uptime=uptime)
 
 
 GAUGES = {target.name for metric in CATALOGUE if metric.kind == "gauge" for target in metric.cloudwatch}
 COUNTERS = {target.name for metric in CATALOGUE if metric.kind == "counter" for target in metric.cloudwatch}
+SHARES = {target.name for metric in CATALOGUE for target in metric.cloudwatch if target.most is not None}
+COUNTERS -= SHARES
 
 
 def metrics_of(document: dict) -> set[str]:
@@ -82,16 +90,54 @@ def test_a_line_has_what_is_new_and_what_is_now():
     assert (first["MaxLagSeconds"], first["StuckPartitions"], first["Red"]) == (400, 1, 1)
     assert first["OnFailureDestinationDeliveredEventCount"] == 3
     assert (first["HandlerSeconds"], first["BatchSize"]) == (200.1, 51.5)
-    assert metrics_of(first) == GAUGES | COUNTERS | {"Starts", "HandlerSeconds", "BatchSize"}
+    assert first["BusyPercent"] == 25, "50 s of two slots' 100"
+    assert metrics_of(first) == GAUGES | COUNTERS | SHARES | {"Starts", "HandlerSeconds", "BatchSize"}
     second = check_emf(lines.line(before))
     assert (second["PolledEventCount"], second["MaxOffsetLag"]) == (0, 32)
-    assert metrics_of(second) == metrics_of(first) - {"HandlerSeconds", "BatchSize"}, "no call, and no mean of any"
+    gone = metrics_of(first) - metrics_of(second)
+    assert gone == {"HandlerSeconds", "BatchSize", "BusyPercent"}, "no call, no mean of any, and no time for a share"
+
+
+def test_how_busy_it_was_is_the_share_of_its_slots_that_calls_took_between_two_snapshots():
+    lines = Lines()
+    check_emf(lines.first(worked(0.0, 0.0)))
+    told = [(12.0, 60.0), (84.0, 120.0), (84.0, 180.0), (90.0, 195.0)]
+    lines_of = [check_emf(lines.line(worked(seconds, uptime))) for seconds, uptime in told]
+    assert [line["BusyPercent"] for line in lines_of] == [10.0, 60.0, 0.0, 20.0]
+    (unit,) = [
+        each["Unit"] for each in lines_of[0]["_aws"]["CloudWatchMetrics"][0]["Metrics"] if each["Name"] in SHARES
+    ]
+    assert unit == "Percent"
+
+
+def test_a_line_after_which_the_loop_has_not_turned_says_nothing_of_how_busy_it_was_and_the_next_makes_up_for_it():
+    lines = Lines()
+    assert check_emf(lines.line(worked(60.0, 60.0)))["BusyPercent"] == 50
+    assert "BusyPercent" not in check_emf(lines.line(worked(60.0, 60.0)))
+    assert check_emf(lines.line(worked(180.0, 180.0)))["BusyPercent"] == 50
+
+
+def test_while_a_process_starts_it_is_not_said_how_busy_it_is_and_then_it_counts_from_its_beginning():
+    lines = Lines()
+    starting = moment(state="starting")
+    assert "BusyPercent" not in check_emf(lines.first(starting))
+    assert "BusyPercent" not in check_emf(lines.line(starting))
+    assert check_emf(lines.line(worked(30.0, 150.0)))["BusyPercent"] == 10
+
+
+@given(st.lists(st.tuples(st.floats(0, 1e6), st.floats(0, 1e4), st.integers(1, 100)), max_size=8))
+def test_a_share_is_from_0_to_100_whatever_happens_to_the_slots(steps):
+    """Calls that run on for partitions that have gone take more than the slots that are left."""
+    lines, seconds, uptime = Lines(), 0.0, 0.0
+    for busier, later, slots in steps:
+        seconds, uptime = seconds + busier, uptime + later
+        assert 0 <= check_emf(lines.line(worked(seconds, uptime, slots))).get("BusyPercent", 0) <= 100
 
 
 def test_the_last_line_has_what_was_counted_and_no_gauge():
     """Partitions of a process that ends are another's in the same minute: they would be in the average twice."""
     last = check_emf(Lines().last(busy()))
-    assert metrics_of(last) == COUNTERS | {"Starts", "HandlerSeconds", "BatchSize"}
+    assert metrics_of(last) == COUNTERS | {"Starts", "HandlerSeconds", "BatchSize"}, "nor a share"
     assert (last["PolledEventCount"], last["Starts"]) == (1000, 0)
 
 

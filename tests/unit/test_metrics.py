@@ -48,7 +48,12 @@ def busy() -> Moment:
     tally.lettered([Failure("handler", "ValueError", "x"), Failure("handler", "ValueError", "y")])
     tally.lettered([Failure("decode", "bad", "z")])
     figures = Figures(
-        tally.handler_seconds.distribution(), tally.batch_size.distribution(), tally.letters(), decode_seconds=1.25
+        tally.handler_seconds.distribution(),
+        tally.batch_size.distribution(),
+        tally.letters(),
+        decode_seconds=1.25,
+        handler_busy_seconds=460.5,
+        handler_slots=2,
     )
     counters = {"records_polled": 1000, "events_filtered": 400, "events_invoked": 600, "offsets_committed": 990}
     return moment(
@@ -112,6 +117,8 @@ def test_prometheus_reads_the_page():
     }
     assert found[f"{PREFIX}handler_seconds_count"] == {(): 2}
     assert found[f"{PREFIX}handler_seconds_sum"] == {(): 400.2}
+    assert found[f"{PREFIX}handler_busy_seconds_total"] == {(): 460.5}
+    assert found[f"{PREFIX}handler_slots"] == {(): 2}
     buckets = found[f"{PREFIX}handler_seconds_bucket"]
     assert (buckets["0.1",], buckets["0.25",], buckets["300",], buckets["+Inf",]) == (0, 1, 1, 2)
     assert found[f"{PREFIX}batch_size_bucket"]["100",] == 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from datahub_poller.batching import Limits
 from datahub_poller.lanes import Lane
 from datahub_poller.model import SchemaKey, TopicPartition
@@ -235,3 +237,38 @@ def test_what_is_counted():
         ("handler", "ValueError", 1),
         ("decode", "bad_magic", 1),
     }
+
+
+def busy(status) -> float:
+    return status.figures.handler_busy_seconds
+
+
+def test_a_call_counts_as_busy_while_it_runs_and_once_when_it_has_ended():
+    sim = Simulation({"mcl": 1}, limits=Limits(window=0.0))
+    sim.desk.handler = lambda records: Answer(100.0, Delivered())
+    sim.write(A, "good")
+    statuses = after(sim, 1, 31, 91, 150)
+    began = statuses[1].partitions[0].since
+    assert [busy(each) for each in statuses[:3]] == [pytest.approx(1000.0 + at - began) for at in (1, 31, 91)]
+    assert statuses[1].figures.handler_seconds.total == 0, "it runs"
+    assert busy(statuses[3]) == statuses[3].figures.handler_seconds.sum == pytest.approx(100.0, abs=0.02)
+
+
+def test_a_write_of_letters_takes_no_slot():
+    sim = Simulation({"mcl": 1}, limits=Limits(window=0.0), policy=Policy(attempts=1))
+    sim.desk.handler = lambda records: Answer(2.0, FAILED)
+    sim.desk.sink = lambda records: Answer(60.0, Delivered())
+    sim.write(A, "poison")
+    (status,) = after(sim, 50)
+    assert only(status).state == "writing_letters"
+    assert busy(status) == pytest.approx(2.0, abs=0.02)
+
+
+@pytest.mark.parametrize(("partitions", "concurrency", "slots"), [(1, 4, 1), (3, 2, 2), (3, 4, 3)])
+def test_a_slot_that_no_partition_can_fill_is_none(partitions, concurrency, slots):
+    sim = Simulation({"mcl": partitions}, limits=SMALL, concurrency=concurrency)
+    sim.broker.silent = True
+    sim.after(5, lambda: setattr(sim.broker, "silent", False))
+    before, later = after(sim, 2, 8)
+    assert (before.assigned, before.figures.handler_slots) == (0, 1)
+    assert (later.assigned, later.figures.handler_slots) == (partitions, slots)

@@ -15,7 +15,7 @@ from datahub_poller.observe.status import PartitionStatus, PollerStatus
 PREFIX: Final = "datahub_poller_"
 
 Kind = Literal["counter", "gauge", "histogram"]
-Unit = Literal["Count", "Seconds", "Bytes"]
+Unit = Literal["Count", "Seconds", "Bytes", "Percent"]
 Reduce = Literal["sum", "max"]
 
 
@@ -45,11 +45,15 @@ class Sample(NamedTuple):
 
 
 class CloudWatch(NamedTuple):
-    """The name there, and how several series become one value."""
+    """The name there, and how several series become one value.
+
+    With `most`, of a counter: what an interval has brought, in percent of what it could have, so much a second.
+    """
 
     name: str
     unit: Unit = "Count"
     reduce: Reduce = "sum"
+    most: Callable[[Moment], float] | None = None
 
 
 class Metric(NamedTuple):
@@ -120,6 +124,10 @@ def _histogram(
     return Metric(PREFIX + name, "histogram", says, lambda _: (), cloudwatch=(cloudwatch,), distribution=distribution)
 
 
+def _slots(moment: Moment) -> float:
+    return moment.status.figures.handler_slots
+
+
 def _letters(moment: Moment) -> Iterable[Sample]:
     return (Sample(each.letters, (each.stage, each.kind)) for each in moment.status.figures.letters)
 
@@ -186,6 +194,18 @@ CATALOGUE: Final[tuple[Metric, ...]] = (
         "How long calls of the handler took.",
         lambda status: status.figures.handler_seconds,
         CloudWatch("HandlerSeconds", "Seconds"),
+    ),
+    Metric(
+        PREFIX + "handler_busy_seconds_total",
+        "counter",
+        "Seconds of all calls of the handler, of those that run as far as they are. In CloudWatch the share of the slots in use.",
+        lambda moment: (Sample(moment.status.figures.handler_busy_seconds),),
+        cloudwatch=(CloudWatch("BusyPercent", "Percent", most=_slots),),
+    ),
+    _gauge(
+        "handler_slots",
+        "Calls that can run at once: batch.concurrency, and no more than partitions of this process, but 1.",
+        _slots,
     ),
     _histogram("batch_size", "Events in a call.", lambda status: status.figures.batch_size, CloudWatch("BatchSize")),
     _each(

@@ -32,9 +32,15 @@ class LetterCount(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Since the process began. `decode_seconds` is the time spent in decoding and filtering."""
+    """Since the process began. `decode_seconds` is the time spent in decoding and filtering.
+
+    `handler_busy_seconds` is the time of all calls, that of running ones as of the snapshot; never less than before.
+    `handler_slots` is how many can run at once now.
+    """
 
     handler_seconds: Distribution = NOTHING
     batch_size: Distribution = NOTHING
     letters: tuple[LetterCount, ...] = ()
     decode_seconds: float = 0.0
+    handler_busy_seconds: float = 0.0
+    handler_slots: int = 1

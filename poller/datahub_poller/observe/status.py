@@ -121,6 +121,11 @@ class PollerStatus:
     partitions: tuple[PartitionStatus, ...] = ()
     figures: Figures = dataclasses.field(default_factory=Figures)
 
+    @property
+    def taken_at(self) -> float:
+        """When the snapshot was taken, to the millisecond."""
+        return self.started_at + self.uptime
+
 
 def as_document(status: PollerStatus, now: float, wall: float) -> dict[str, Any]:
     """The status in JSON types. `now` and `wall` are the present on both clocks: they turn times into ISO 8601."""
@@ -149,6 +154,8 @@ def _plain_figures(figures: Figures) -> dict[str, Any]:
         "batch_size": figures.batch_size._asdict(),
         "letters": [each._asdict() for each in figures.letters],
         "decode_seconds": round(figures.decode_seconds, 3),
+        "handler_busy_seconds": round(figures.handler_busy_seconds, 3),
+        "handler_slots": figures.handler_slots,
     }
 
 
