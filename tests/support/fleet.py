@@ -1,4 +1,4 @@
-"""Tasks of pollers that share partitions, second by second, with the metric as their own code writes it.
+"""Tasks of pollers that share partitions, second by second, with the metrics as their own code writes them.
 
 Pure: seconds of no machine's time. Partitions are whole: of twelve, five tasks have three, three, two, two and two. A
 task does so much by itself, whatever it holds; it begins to work when it has joined, and all stand in a rebalance.
@@ -15,8 +15,9 @@ from typing import Final, NamedTuple
 
 from datahub_poller.observe.catalogue import Moment
 from datahub_poller.observe.emf import Lines
+from datahub_poller.observe.figures import Figures
 from datahub_poller.observe.status import PartitionStatus, PollerStatus
-from support.autoscaling import MINUTE, Point, Policy, Shrinking, Tracking
+from support.autoscaling import IN_PERIODS, MINUTE, Bounds, Point, Policy, Shrinking, Tracking
 
 STEP: Final = 5
 CLOUDWATCH_DELAY: Final = 1
@@ -38,12 +39,13 @@ class Setting(NamedTuple):
 
 
 class Minute(NamedTuple):
-    """As of its end. `lag` is how old the oldest record was, in seconds; `tasks` those that are wanted."""
+    """As of its end. `lag` is how old the oldest record was, in seconds; `tasks` those that are wanted; `points` what CloudWatch has
+    of each metric."""
 
     at: int
     backlog: float
     tasks: int
-    metric: Point
+    points: tuple[Point, ...]
     lag: float
 
 
@@ -118,6 +120,8 @@ class Task:
         self.joins = joins
         self.mine: list[int] = []
         self.line_at = begins + MINUTE
+        self.busy_seconds = 0.0
+        self._began = begins
         self._lines = Lines()
 
     def line(self, now: int, logs: Sequence[Log]) -> dict[str, float]:
@@ -127,7 +131,16 @@ class Task:
             for number in self.mine
         )
         state = "running" if partitions else "starting"
-        status = PollerStatus("tag-sync", "1", state, partitions=partitions, assigned=len(partitions))
+        status = PollerStatus(
+            "tag-sync",
+            "1",
+            state,
+            started_at=self._began,
+            uptime=now - self._began,
+            partitions=partitions,
+            assigned=len(partitions),
+            figures=Figures(handler_busy_seconds=self.busy_seconds),
+        )
         document: dict[str, float] = json.loads(self._lines.line(Moment(status, float(now), float(now))))
         return document
 
@@ -135,16 +148,16 @@ class Task:
 class Fleet:
     """The tasks, their group and what they have written."""
 
-    def __init__(self, setting: Setting, metric: str, chance: random.Random, first: int) -> None:
+    def __init__(self, setting: Setting, metrics: Sequence[str], chance: random.Random, first: int) -> None:
         self._setting = setting
-        self._metric = metric
+        self._metrics = metrics
         self._chance = chance
         self.logs = [Log() for _ in setting.shares]
         self.tasks = [Task(0.0, 0.0) for _ in range(first)]
         self.members: list[Task] = []
         self.rebalances = 0
         self._stands_until = 0.0
-        self._samples: list[float] = []
+        self._written: list[dict[str, float]] = []
 
     def resize(self, now: int, wanted: int) -> None:
         """ECS starts tasks, or stops any of them."""
@@ -169,12 +182,12 @@ class Fleet:
         for task in self.tasks:
             if task.line_at <= now:
                 task.line_at += MINUTE
-                self._samples.append(task.line(now, self.logs)[self._metric])
+                self._written.append(task.line(now + STEP, self.logs))
 
-    def point(self) -> Point:
-        """The average of what was written since this was asked last."""
-        samples, self._samples = self._samples, []
-        return statistics.mean(samples) if samples else None
+    def points(self) -> tuple[Point, ...]:
+        """Of each metric, the average of what was written since this was asked last."""
+        written, self._written = self._written, []
+        return tuple(_mean([line[metric] for line in written if metric in line]) for metric in self._metrics)
 
     def _share_out(self, now: int, members: list[Task]) -> None:
         self.members = members
@@ -191,33 +204,41 @@ class Fleet:
 
     def _work(self, task: Task) -> None:
         """What it does goes to its partitions by what lies in them."""
-        left = self._setting.rate * STEP
+        left = most = self._setting.rate * STEP
         for number, log in enumerate(sorted((self.logs[each] for each in task.mine), key=lambda log: log.backlog)):
             left -= log.take(left / (len(task.mine) - number))
+        task.busy_seconds += STEP * (most - left) / most if most else 0.0
+
+
+def _mean(samples: Sequence[float]) -> Point:
+    return statistics.mean(samples) if samples else None
 
 
 def day(
-    policy: Policy,
+    policies: Sequence[Policy],
+    bounds: Bounds,
     setting: Setting,
     traffic: Traffic,
-    metric: str,
     *,
     seed: int = 0,
     shrinking: Shrinking = "in proportion",
     hours: float = 24,
     first: int = 1,
 ) -> Day:
-    """`traffic` is events that come in a second; `metric` the name under which CloudWatch has what is tracked."""
-    fleet, tracking = Fleet(setting, metric, random.Random(seed), first), Tracking(policy, shrinking)
-    points: list[Point] = []
+    """`traffic` is events that come in a second."""
+    fleet = Fleet(setting, [policy.metric for policy in policies], random.Random(seed), first)
+    tracking = Tracking(policies, bounds, shrinking)
+    points: list[tuple[Point, ...]] = []
     minutes: list[Minute] = []
     changes: list[tuple[int, int]] = []
     for now in range(0, int(hours * 3600), STEP):
         fleet.step(now, traffic(now))
         if (now + STEP) % MINUTE:
             continue
-        points.append(fleet.point())
-        wanted = tracking.wanted(now, points[: len(points) - CLOUDWATCH_DELAY], len(fleet.tasks))
+        points.append(fleet.points())
+        recent = points[: len(points) - CLOUDWATCH_DELAY][-IN_PERIODS:]
+        series = list(zip(*recent, strict=True)) or [()] * len(policies)
+        wanted = tracking.wanted(now, series, len(fleet.tasks))
         if wanted != len(fleet.tasks):
             fleet.resize(now, wanted)
             changes.append((now, wanted))

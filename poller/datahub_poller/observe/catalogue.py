@@ -198,7 +198,7 @@ CATALOGUE: Final[tuple[Metric, ...]] = (
     Metric(
         PREFIX + "handler_busy_seconds_total",
         "counter",
-        "Seconds of all calls of the handler, of those that run as far as they are. In CloudWatch the share of the slots in use.",
+        "Seconds of all calls of the handler, running ones included; in CloudWatch the share of its slots in use.",
         lambda moment: (Sample(moment.status.figures.handler_busy_seconds),),
         cloudwatch=(CloudWatch("BusyPercent", "Percent", most=_slots),),
     ),
