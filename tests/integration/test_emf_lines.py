@@ -13,7 +13,7 @@ import pytest
 
 from support.metrics_read import check_emf
 from support.running import Running, Stage
-from support.status_pages import get
+from support.status_pages import get, metrics
 
 pytestmark = pytest.mark.timeout(90)
 EMF = {"metrics": {"emf": True, "interval": "1s"}}
@@ -183,3 +183,39 @@ def test_a_standard_output_that_was_closed_from_the_beginning_is_no_trouble(stag
         if poller.exit_code is None:
             poller.kill()
     assert json.loads(poller.text().splitlines()[-1])["event"] == "stopped"
+
+
+SLEEPING_HANDLER = """
+import time
+
+def handle(event, context):
+    time.sleep(6.0)
+"""
+
+
+def test_how_busy_a_poller_is_while_a_call_runs_for_seconds_and_when_it_has_ended(stage):
+    """One call, in one of two slots: of three that the file allows a third would have no partition."""
+    (stage.directory / "sleeping_handler.py").write_text(SLEEPING_HANDLER)
+    stage.create(2, "pe")
+    sleeps = {"handler/config/function": "sleeping_handler:handle", "batch/concurrency": 3, "batch/window": 0}
+    poller = stage.start(stage.action({**EMF, **sleeps}))
+    poller.wait_for("partition assigned", count=2)
+    stage.send("pe", 0, 1)
+    poller.until(lambda: sum(stage.committed().values()) == 1, "not committed")
+    ended = len(emf_lines(poller.text()))
+    found = metrics(poller)
+    assert found["handler_slots"][()] == 2
+    assert found["handler_busy_seconds_total"][()] <= 6.5
+    poller.until(lambda: len(emf_lines(poller.text())) >= ended + 4, "no lines")
+    assert metrics(poller)["handler_busy_seconds_total"][()] == pytest.approx(6.0, abs=0.3)
+    assert poller.stop() == 0
+    lines = emf_lines(poller.text())
+    told = [line.get("BusyPercent") for line in lines]
+    print(told)
+    while_it_ran = [line["BusyPercent"] for line in lines if line.get("BusyPercent") and "HandlerSeconds" not in line]
+    whole = while_it_ran[1:]
+    assert len(whole) >= 3, "seen before the call has ended"
+    assert whole == [pytest.approx(50, abs=5)] * len(whole)
+    assert told[-2] == 0, "nothing runs any more"
+    assert told[0] is told[-1] is None, "neither end is an interval"
+    assert sum(each or 0 for each in told) / 100 * 2 == pytest.approx(6.0, abs=1.0)

@@ -29,7 +29,9 @@ TEMPLATE = INFRA / "ecs" / "service.yaml"
 DOCUMENT, _ = decode(str(TEMPLATE))
 MSK_CLUSTER = "arn:aws:kafka:us-east-1:123456789012:cluster/events/0a1b2c3d-1"
 SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:kafka-AbCdEf"
-PASSED_OVER = {"Scaling", "BacklogPolicy", "LagAlarm", "DeadLetterAlarm", "StuckAlarm", "RestartAlarm", "SilenceAlarm"}
+POLICIES = {"BacklogPolicy", "BusyPolicy"}
+ALARMS = {"LagAlarm", "DeadLetterAlarm", "StuckAlarm", "RestartAlarm", "SilenceAlarm"}
+PASSED_OVER = {"Scaling", *POLICIES, *ALARMS}
 """What the emulator makes nothing of, or does not name; cfn-lint has held it against AWS's schemas."""
 ALL = {
     "MskClusterArn": MSK_CLUSTER,
@@ -469,7 +471,10 @@ def test_alarms_and_scaling_ask_for_metrics_that_are_published():
     policy = DOCUMENT["Resources"]["BacklogPolicy"]["Properties"]["TargetTrackingScalingPolicyConfiguration"]
     metric = policy["CustomizedMetricSpecification"]
     assert metric["Unit"] == PUBLISHED[metric["MetricName"]]
-    for each in (*alarms, metric):
+    policy = DOCUMENT["Resources"]["BusyPolicy"]["Properties"]["TargetTrackingScalingPolicyConfiguration"]
+    stat = policy["CustomizedMetricSpecification"]["Metrics"][0]["MetricStat"]
+    assert stat["Unit"] == PUBLISHED[stat["Metric"]["MetricName"]]
+    for each in (*alarms, metric, stat["Metric"]):
         assert each["MetricName"] in PUBLISHED
         assert each["Namespace"] == NAMESPACE
         assert each["Dimensions"] == [{"Name": "Action", "Value": GROUP}]
@@ -478,7 +483,7 @@ def test_alarms_and_scaling_ask_for_metrics_that_are_published():
 def test_the_dashboard_is_json_of_metrics_that_are_published():
     text, more = DOCUMENT["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
     assert more == {"Group": GROUP}
-    body = json.loads(re.sub(r"\$\{(\w+Alarm|BacklogPerTask)\}", "1", text))
+    body = json.loads(re.sub(r"\$\{(\w+Alarm|BacklogPerTask|BusyTarget)\}", "1", text))
     shown = set()
     for widget in body["widgets"]:
         metric = None

@@ -1,26 +1,31 @@
-"""infra/ecs: how the service scales over days of traffic, by the template's values and the metric that pollers write.
+"""infra/ecs: how the service scales over days of traffic, by the template's values and the metrics that pollers write.
 
 The figures that `infra/ecs/README.md` states are those that are asserted here.
 """
 
 from __future__ import annotations
 
+import math
 import random
 import re
+from collections.abc import Callable
 
 import pytest
 from cfnlint.decode import decode
 
-from support.autoscaling import IN_PERIODS, OUT_PERIODS, Policy, Tracking
+from support.autoscaling import IN_PERIODS, OUT_PERIODS, Bounds, Policy, Tracking
 from support.fleet import Day, Fleet, Setting, day
+from support.metric_math import value_of
 from support.templates import INFRA
 
 TEMPLATE = INFRA / "ecs" / "service.yaml"
 DOCUMENT, _ = decode(str(TEMPLATE))
 README = re.sub(r"\s+", " ", (INFRA / "ecs" / "README.md").read_text())
 PARAMETERS = DOCUMENT["Parameters"]
-TRACKED = DOCUMENT["Resources"]["BacklogPolicy"]["Properties"]["TargetTrackingScalingPolicyConfiguration"]
-METRIC = TRACKED["CustomizedMetricSpecification"]
+TRACKED = {
+    name: DOCUMENT["Resources"][name]["Properties"]["TargetTrackingScalingPolicyConfiguration"]
+    for name in ("BacklogPolicy", "BusyPolicy")
+}
 HOUR = 3600
 SOON = 600
 """Within so many seconds, a change that takes another one back is flapping."""
@@ -33,18 +38,57 @@ HOT = EVEN._replace(shares=(0.89,) + (0.01,) * 11)
 """One partition that gets nearly everything: an ingestion run over one dataset."""
 
 
-def policy(most: int) -> Policy:
+def default(parameter: str) -> float:
+    return PARAMETERS[parameter]["Default"]
+
+
+def seen_through(expression: str, name: str) -> Callable[[float], float]:
+    """What metric math makes of a metric that it calls so, with the defaults in it."""
+    filled = re.sub(r"\$\{(\w+)\}", lambda match: str(default(match[1])), expression)
+    return lambda value: value_of(filled, {name: value})
+
+
+def policy(name: str) -> Policy:
+    tracked = TRACKED[name]
+    metric = tracked["CustomizedMetricSpecification"]
+    sees = {}
+    if "Metrics" in metric:
+        of, made = metric["Metrics"]
+        assert (of["ReturnData"], made["ReturnData"]) == (False, True)
+        sees = {"sees": seen_through(made["Expression"]["Fn::Sub"], of["Id"])}
+        metric = {**of["MetricStat"]["Metric"], "Statistic": of["MetricStat"]["Stat"]}
+    assert metric["Statistic"] == "Average"
     return Policy(
-        target=PARAMETERS["BacklogPerTask"]["Default"],
-        out_cooldown=TRACKED["ScaleOutCooldown"],
-        in_cooldown=TRACKED["ScaleInCooldown"],
-        least=PARAMETERS["MinTasks"]["Default"],
-        most=most,
+        metric["MetricName"],
+        default(tracked["TargetValue"]["Ref"]),
+        tracked["ScaleOutCooldown"],
+        tracked["ScaleInCooldown"],
+        not tracked.get("DisableScaleIn", False),
+        **sees,
     )
 
 
-def played(traffic, most=12, setting=EVEN, **more) -> Day:
-    return day(policy(most), setting, traffic, METRIC["MetricName"], **more)
+BACKLOG, BUSY = policy("BacklogPolicy"), policy("BusyPolicy")
+BOTH = (BACKLOG, BUSY)
+
+
+def bounds(most: int) -> Bounds:
+    return Bounds(default("MinTasks"), most)
+
+
+def played(traffic, most=12, setting=EVEN, policies=BOTH, **more) -> Day:
+    return day(policies, bounds(most), setting, traffic, **more)
+
+
+def noisy(traffic, noise=0.05, seed=0):
+    """Each minute as much more or less."""
+    chance = random.Random(seed)
+    by_minute = [chance.uniform(1 - noise, 1 + noise) for _ in range(24 * 60)]
+    return lambda now: traffic(now) * by_minute[now // 60]
+
+
+def even(rate):
+    return noisy(lambda _: rate)
 
 
 def bursty(seed):
@@ -109,10 +153,15 @@ def test_from_nothing_to_a_flood_and_back_to_nothing():
     assert found.recovered_after(HOUR + 900) <= 360
 
 
+def hot(now):
+    """For two hours more than a task does, nearly all of it on one partition."""
+    return 900.0 if HOUR <= now < 3 * HOUR else 50.0
+
+
 @pytest.mark.parametrize("shrinking", SHRINKING)
 def test_a_hot_partition_is_not_helped_by_tasks_and_does_not_make_it_flap(shrinking):
     """Its backlog is a task's alone, so the average asks for all there may be, and keeps them until it is done."""
-    found = played(lambda now: 900.0 if HOUR <= now < 3 * HOUR else 50.0, setting=HOT, hours=12, shrinking=shrinking)
+    found = played(hot, setting=HOT, hours=12, shrinking=shrinking)
     up = [tasks for at, tasks in found.changes if at < 3 * HOUR]
     assert up == sorted(up), "only ever more"
     assert up[-1] == 12
@@ -122,14 +171,67 @@ def test_a_hot_partition_is_not_helped_by_tasks_and_does_not_make_it_flap(shrink
     assert found.turns(SOON) == []
     last_up, first_down = [at for at, _ in found.changes][len(up) - 1 : len(up) + 1]
     assert first_down - last_up > 3 * HOUR, "it keeps them meanwhile"
-    alone = played(lambda now: 900.0 if HOUR <= now < 3 * HOUR else 50.0, most=1, setting=HOT, hours=12)
+    alone = played(hot, most=1, setting=HOT, hours=12)
     assert found.worst_lag > 0.7 * alone.worst_lag, "eleven tasks more, and hardly sooner"
     assert "one partition alone has the backlog" in README
 
 
-def test_where_traffic_is_even_nothing_is_changed():
-    found = played(lambda _: 400.0)
-    assert (found.changes, found.rebalances) == ([], 1)
+@pytest.mark.parametrize("shrinking", SHRINKING)
+@pytest.mark.parametrize("rate", [400, 600, 700, 800, 900, 1600, 3000])
+def test_where_traffic_is_even_it_finds_its_number_and_stays_there(rate, shrinking):
+    """700 is what two tasks do at just their target, give or take the noise, and 800 at what makes more of them."""
+    found = played(even(rate), shrinking=shrinking)
+    print(f"{rate}/s: {found.changes}, oldest record {found.worst_lag:.0f} s")
+    assert len(found.changes) < {"in proportion": 10, "one by one": 13}[shrinking], (
+        "from one task to all, and back to it"
+    )
+    assert len([at for at, _ in found.changes if at > 3 * HOUR]) <= (6 if rate == 3000 else 0)
+    assert found.turns(SOON) == []
+    needed = math.ceil(rate / EVEN.rate / BUSY.target * 100)
+    assert needed <= found.minutes[-1].tasks <= needed + 1
+    assert found.worst_lag <= 360
+    at_last = 120 if rate == 3000 else 30  # of twelve partitions on nine tasks, three tasks have two, and just do them
+    assert max(each.lag for each in found.minutes if each.at > HOUR) <= at_last
+    assert "30 s old after the first hour (two minutes at 3,000" in README
+
+
+def test_backlog_alone_would_take_away_what_is_needed_and_bring_it_back_all_day():
+    """Where there are enough tasks there is no backlog: that is why there is a second policy."""
+    found = played(even(900), policies=(BACKLOG,))
+    assert len(found.changes) > 100
+    assert max(each.lag for each in found.minutes if each.at > HOUR) > 100
+    again = played(even(900))
+    assert len(again.changes) < 10
+    assert f"over {len(found.changes) // 10 * 10} changes a day at 900" in README
+
+
+def test_how_busy_tasks_are_alone_would_take_them_from_a_backlog_that_is_one_partition_s():
+    """Of twelve tasks eleven have nothing to do: that is why the first policy has to agree."""
+    without = (BACKLOG._replace(scales_in=False), BUSY)
+    assert len(played(hot, setting=HOT, hours=12, policies=without).turns(SOON)) > 50
+    assert BACKLOG.scales_in
+    assert BUSY.scales_in
+
+
+def test_an_even_load_at_the_target_itself_would_make_it_flap_without_what_metric_math_does():
+    plain = (BACKLOG, BUSY._replace(sees=float))
+    assert len(played(even(700), policies=plain).changes) > 50
+    seen = {value: BUSY.sees(value) for value in (0.0, 62.0, 70.0, 70.1, 80.0, 80.1, 100.0)}
+    assert seen == {0.0: 0.0, 62.0: 62.0, 70.0: 70.0, 70.1: 70.0, 80.0: 70.0, 80.1: 80.1, 100.0: 100.0}
+
+
+@pytest.mark.parametrize("shrinking", SHRINKING)
+def test_load_that_comes_and_goes_over_a_day_is_followed_one_step_at_a_time(shrinking):
+    """Between 100 and 2,500 events a second: tasks come before there is a backlog."""
+    slow = noisy(lambda now: 1300 - 1200 * math.cos(2 * math.pi * now / (24 * HOUR)))
+    found = played(slow, shrinking=shrinking)
+    print(f"{found.changes}, oldest record {found.worst_lag:.0f} s, {found.task_hours:.0f} task hours")
+    assert len(found.changes) <= 16
+    assert found.turns(SOON) == []
+    assert found.worst_lag <= 30
+    assert found.most_tasks <= 8
+    assert found.minutes[-1].tasks == 1
+    assert "a day between 100 and 2,500 events a second took 14 changes" in README
 
 
 def test_the_ceiling_is_kept():
@@ -152,16 +254,16 @@ def test_tasks_beyond_the_partitions_are_idle_and_drag_the_average_down():
 def test_it_never_goes_to_no_task_at_all_since_nobody_would_write_a_backlog_then():
     """Without data target tracking changes nothing: from none there would be no way back."""
     assert PARAMETERS["MinTasks"]["MinValue"] == 1
-    nobody = day(policy(12)._replace(least=0), EVEN, lambda _: 5000.0, METRIC["MetricName"], hours=2, first=0)
+    nobody = day(BOTH, Bounds(0, 12), EVEN, lambda _: 5000.0, hours=2, first=0)
     assert nobody.changes == []
 
 
 # -- what it is played with
 
 
-def test_the_average_of_what_tasks_write_is_the_backlog_by_their_number():
+def test_the_average_of_what_tasks_write_is_the_whole_by_their_number():
     """With one that is idle and one that is only starting, and partitions that are whole."""
-    fleet = Fleet(EVEN, METRIC["MetricName"], random.Random(1), first=5)
+    fleet = Fleet(EVEN, [BACKLOG.metric, BUSY.metric], random.Random(1), first=5)
     fleet.step(0, 0.0)
     assert [len(task.mine) for task in fleet.tasks] == [3, 3, 2, 2, 2]
     for number, log in enumerate(fleet.logs):
@@ -169,24 +271,45 @@ def test_the_average_of_what_tasks_write_is_the_backlog_by_their_number():
     fleet._setting = EVEN._replace(rate=0.0)
     fleet.resize(0, 6)
     fleet.tasks[-1].joins, fleet.tasks[-1].line_at = 1e9, 60.0
+    for task, seconds in zip(fleet.tasks, (65.0, 6.5, 0.0, 0.0, 0.0, 0.0), strict=True):
+        task.busy_seconds, task._began = seconds, 0.0
     for now in range(5, 65, 5):
         fleet.step(now, 0.0)
-    assert fleet.point() == pytest.approx(78_000 / 6)
-    assert fleet.point() is None, "nothing was written since"
-    assert METRIC["Statistic"] == "Average"
+    assert fleet.points() == (pytest.approx(78_000 / 6), pytest.approx((100 + 10) / 6))
+    assert fleet.points() == (None, None), "nothing was written since"
+
+
+def test_a_task_is_as_busy_as_what_it_does_of_what_it_could():
+    fleet = Fleet(EVEN, [BUSY.metric], random.Random(1), first=2)
+    points = []
+    for now in range(0, 600, 5):
+        fleet.step(now, 300.0)
+        if (now + 5) % 60 == 0:
+            points.append(fleet.points()[0])
+    assert points[3:] == [pytest.approx(30.0)] * len(points[3:])
 
 
 def test_a_task_writes_nothing_in_its_first_minute():
-    fleet = Fleet(EVEN, METRIC["MetricName"], random.Random(1), first=1)
+    fleet = Fleet(EVEN, [BACKLOG.metric, BUSY.metric], random.Random(1), first=1)
     fleet.step(0, 0.0)
-    assert fleet.point() is None
+    assert fleet.points() == (None, None)
 
 
 HIGH, LOW = 30_000.0, 8_999.0
 
 
-def tracking(**more) -> Tracking:
-    return Tracking(policy(12), **more)
+class Alone:
+    """What tracking by the backlog wants."""
+
+    def __init__(self, **more):
+        self._tracking = Tracking([BACKLOG], bounds(12), **more)
+
+    def wanted(self, now, points, tasks):
+        return self._tracking.wanted(now, [points], tasks)
+
+
+def tracking(**more) -> Alone:
+    return Alone(**more)
 
 
 def test_more_tasks_come_after_three_minutes_in_a_row_above_the_target_in_proportion():
@@ -216,11 +339,45 @@ def test_cooldowns():
     assert out.wanted(0, [HIGH] * 3, 2) == 6
     assert out.wanted(60, [HIGH] * 3, 6) == 6, "what was added counts as long as it lasts"
     assert out.wanted(120, [HIGH + 10_000] * 3, 6) == 8, "but for a larger step than that one"
-    assert out.wanted(120 + TRACKED["ScaleOutCooldown"], [15_000.0] * 3, 8) == 12
+    assert out.wanted(120 + BACKLOG.out_cooldown, [15_000.0] * 3, 8) == 12
     fewer = tracking()
     assert fewer.wanted(0, [4_000.0] * 15, 6) == 3
-    assert fewer.wanted(TRACKED["ScaleInCooldown"] - 60, [0.0] * 15, 3) == 3
-    assert fewer.wanted(TRACKED["ScaleInCooldown"], [0.0] * 15, 3) == 1
+    assert fewer.wanted(BACKLOG.in_cooldown - 60, [0.0] * 15, 3) == 3
+    assert fewer.wanted(BACKLOG.in_cooldown, [0.0] * 15, 3) == 1
     at_once = tracking()
     assert at_once.wanted(0, [4_000.0] * 15, 6) == 3
     assert at_once.wanted(60, [HIGH] * 3, 3) == 9, "a cooldown for fewer holds up no more"
+
+
+OVER, UNDER = [90.0] * 15, [30.0] * 15
+FEW, MANY = [4_000.0] * 15, [20_000.0] * 15
+
+
+def wanted_by_both(backlog, busy, tasks=6, most=12, policies=BOTH) -> int:
+    return Tracking(policies, bounds(most)).wanted(0, [backlog, busy], tasks)
+
+
+def test_more_come_if_either_asks_for_them_and_the_larger_wish_wins():
+    assert wanted_by_both(FEW, OVER) == 8
+    assert wanted_by_both(MANY, UNDER) == 12
+    assert wanted_by_both(MANY, OVER, most=99) == 12
+    assert wanted_by_both([11_000.0] * 15, OVER) == 8
+    assert wanted_by_both([None] * 15, OVER) == 8, "of one that has no data the other does not wait"
+
+
+def test_fewer_come_if_both_agree_and_the_larger_wish_wins():
+    assert wanted_by_both(FEW, UNDER) == 3
+    assert wanted_by_both([0.0] * 15, UNDER) == 3
+    assert wanted_by_both([8_000.0] * 15, UNDER) == 5
+    assert wanted_by_both(FEW, [65.0] * 15) == 6
+    assert wanted_by_both([9_500.0] * 15, UNDER) == 6
+    assert wanted_by_both([None] * 15, UNDER) == 6
+
+
+def test_one_whose_scale_in_is_disabled_is_not_asked():
+    disabled = (BACKLOG._replace(scales_in=False), BUSY)
+    assert wanted_by_both([9_500.0] * 15, UNDER, policies=disabled) == 3
+    assert wanted_by_both(MANY, UNDER, policies=disabled) == 12
+    assert wanted_by_both(MANY, UNDER, policies=disabled, tasks=12) == 6, "it has all it can have"
+    neither = tuple(each._replace(scales_in=False) for each in BOTH)
+    assert wanted_by_both([0.0] * 15, [0.0] * 15, policies=neither) == 6

@@ -2,9 +2,9 @@
 
 Pure. Of a target AWS makes an alarm for more, when the metric is above it for three minutes in a row, and one for
 fewer, when it is below nine tenths of it for fifteen; a minute without data is in neither. More comes if any policy
-asks for it, in proportion to its metric, at once, and the largest wish wins; fewer, if all ask for it that may (whose
-scale-in is not disabled), and again the largest wins. What AWS does not say is taken as what changes more: a wish for
-more that is for nothing more, at the most there may be, is in nobody's way; how gradually fewer comes has both its ends.
+asks for it, in proportion to its metric, at once, and the largest wish wins; fewer, if all ask for it whose scale-in
+is not disabled, and again the largest wins. Of what AWS does not say that is taken which changes more: a wish for more
+than there may be holds up no wish for fewer. Nor does it say how gradually fewer comes: `Shrinking` has both ends.
 https://docs.aws.amazon.com/autoscaling/application/userguide/target-tracking-scaling-policy-overview.html
 """
 
@@ -24,14 +24,22 @@ Point = float | None
 Shrinking = Literal["in proportion", "one by one"]
 
 
+def _as_it_is(value: float) -> float:
+    return value
+
+
 class Policy(NamedTuple):
-    """The template's values: the name under which CloudWatch has what is tracked, its target, and seconds."""
+    """The template's values: the name under which CloudWatch has what is tracked, its target, and seconds.
+
+    `sees` is what metric math makes of the metric.
+    """
 
     metric: str
     target: float
     out_cooldown: float
     in_cooldown: float
     scales_in: bool = True
+    sees: Callable[[float], float] = _as_it_is
 
 
 class Bounds(NamedTuple):
@@ -60,7 +68,7 @@ class Tracking:
 
     def wanted(self, now: float, series: Sequence[Sequence[Point]], tasks: int) -> int:
         """How many tasks there are to be; of each policy the points of its metric, the newest last."""
-        seen = list(zip(self._policies, series, strict=True))
+        seen = [(policy, _seen(policy, points)) for policy, points in zip(self._policies, series, strict=True)]
         high = [wish for policy, points in seen if (wish := _high(policy, points)) is not None]
         if (more := self._out(now, high, tasks)) > tasks:
             return more
@@ -92,6 +100,10 @@ class Tracking:
         if fewer < tasks:
             self._in_at = now
         return fewer
+
+
+def _seen(policy: Policy, points: Sequence[Point]) -> list[Point]:
+    return [None if point is None else policy.sees(point) for point in points]
 
 
 def _high(policy: Policy, points: Sequence[Point]) -> Wish | None:

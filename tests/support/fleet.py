@@ -39,8 +39,10 @@ class Setting(NamedTuple):
 
 
 class Minute(NamedTuple):
-    """As of its end. `lag` is how old the oldest record was, in seconds; `tasks` those that are wanted; `points` what CloudWatch has
-    of each metric."""
+    """As of its end. `lag` is how old the oldest record was, in seconds; `tasks` those that are wanted.
+
+    `points` is what CloudWatch has of each metric.
+    """
 
     at: int
     backlog: float
