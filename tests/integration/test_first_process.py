@@ -104,6 +104,9 @@ def open_calls(field, client="a1"):
 def nothing_is_lost(field):
     """Somebody takes its place; then every oracle judges."""
     field.revive()
+    # The kernel keeps signals from a process 1 that has no handler for them yet: Python has to have begun.
+    for slot in field.processes.running():
+        field.processes.of(slot).wait_for("status is served", patience=60.0)
     field.traffic.end()
     trace = field.finish()
     facts = oracles.judge(trace)
