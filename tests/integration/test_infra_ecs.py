@@ -178,6 +178,16 @@ def test_the_health_check_is_the_images():
     assert command == ["CMD", *json.loads(found[1])]
 
 
+def test_a_start_is_given_the_time_that_brokers_and_the_group_may_take():
+    """As many seconds in the image and in the task; ECS gives 300 at most."""
+    (container, *_) = DOCUMENT["Resources"]["Task"]["Properties"]["ContainerDefinitions"]
+    given = container["HealthCheck"]["StartPeriod"]
+    (image,) = re.findall(r"--start-period=(\d+)s", (INFRA / "docker" / "Dockerfile").read_text())
+    action = action_of({})
+    brokers, session = action.source.config.connection.client_timeout_seconds, 45
+    assert brokers + session + action.shutdown.deadline < given == int(image) <= 300
+
+
 def written_by(container, directory, aws):
     """Run what the container that writes the action file runs, with its variables, on another directory."""
     (script,) = container["command"]
