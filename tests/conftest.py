@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from _pytest.nodeid import NodeId
 from hypothesis import HealthCheck, settings
 
 from datahub_poller.demo.broker import MockCluster
@@ -178,11 +179,23 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         for fixture, marker in NEEDS.items():
             if fixture in getattr(item, "fixturenames", ()):
                 item.add_marker(marker)
+        if config.getoption("loadgroup", default=False):
+            _keep_together(item)
+
+
+def _keep_together(item: pytest.Item) -> None:
+    """Name the group of an item as pytest-xdist's scheduler reads it: behind the last `@` of its id.
+
+    pytest-xdist 3.8 does so by an attribute that pytest 9.2 has no longer, and no group stays together.
+    """
+    group = item.get_closest_marker("xdist_group")
+    if group is not None and not item.nodeid.endswith(f"@{group.args[0]}"):
+        item._id = NodeId.parse(f"{item.nodeid}@{group.args[0]}")
 
 
 @pytest.hookimpl(tryfirst=True)
