@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -99,9 +100,8 @@ def test_the_environment_can_tell_of_a_container(variable: str) -> None:
 # -- the image's health check
 
 
-def told(status: object, inside: bool = True) -> list[str]:
-    keys = {"status": status, "dead_letter.config.ephemeral": "accept"}
-    action = action_of(keys, container=Container(inside=inside, mountinfo=TABLE))
+def told(status: object, asked: str = "8470") -> list[str]:
+    action = action_of({"status": status}, environ={"HEALTH_CHECK_PORT": asked})
     return [warning for warning in action.warnings if "health check" in warning]
 
 
@@ -120,10 +120,15 @@ def test_what_the_image_s_health_check_finds_is_not_warned_of(status: object) ->
         (False, "status.port is off"),
     ],
 )
-def test_what_it_does_not_find_is_warned_of_in_a_container_alone(status: object, words: str) -> None:
+def test_what_it_does_not_find_is_warned_of_where_there_is_one_alone(status: object, words: str) -> None:
     (warning,) = told(status)
     assert warning.startswith(words)
-    assert told(status, inside=False) == []
+    assert told(status, asked="") == []
+
+
+def test_the_image_says_which_port_its_check_asks() -> None:
+    text = (Path(__file__).parents[2] / "infra/docker/Dockerfile").read_text()
+    assert re.findall(r"HEALTH_CHECK_PORT=(\d+)", text) == re.findall(r"'127.0.0.1', (\d+),", text) == ["8470"]
 
 
 # -- the container's stop

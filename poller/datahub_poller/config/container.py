@@ -14,6 +14,8 @@ from datahub_poller.config.quantities import duration_text
 
 STOP_TIMEOUT: Final = "STOP_TIMEOUT"
 """The variable that says how many seconds lie between SIGTERM and SIGKILL: what runs a container tells it nowhere."""
+HEALTH_CHECK_PORT: Final = "HEALTH_CHECK_PORT"
+"""The variable by which an image says which port its health check asks on loopback; ours does."""
 END_SECONDS: Final = 5.0
 """By then past the deadline the process is gone, and with several of them their supervisor too."""
 _MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))

@@ -13,10 +13,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from datahub_poller.config.container import Container, stop_warning
+from datahub_poller.config.container import HEALTH_CHECK_PORT, Container, stop_warning
 from datahub_poller.config.documents import parse, read
 from datahub_poller.config.expansion import expanded
-from datahub_poller.config.models import DEFAULT_PORT, LOOPBACK, ActionFile, Notes
+from datahub_poller.config.models import LOOPBACK, ActionFile, Notes
 from datahub_poller.config.problems import KeyPath, Problem, Wrong, told
 from datahub_poller.config.properties import consumer_properties
 from datahub_poller.config.quantities import duration_text, has_zone
@@ -89,7 +89,7 @@ def parse_action(
         secrets = frozenset({*expansion.secrets, *secret_literals(raw), *secret_literals(data)})
         raise ConfigError([told(problem, file, secrets) for problem in [*expansion.problems, *hidden]])
     finished = _finished(given, action, raw, environ, directory, expansion.secrets)
-    finished.warn(_unseen_by_the_image(finished, container))
+    finished.warn(_unseen_by_the_image(finished, environ.get(HEALTH_CHECK_PORT, "")))
     return finished
 
 
@@ -125,20 +125,20 @@ def _container_problems(action: ActionFile, container: Container | None) -> Iter
     yield Problem(path, what, hint, str(action.letters_directory))
 
 
-def _unseen_by_the_image(action: ActionFile, container: Container | None) -> Iterable[str]:
-    """Where the health check that the image and the templates have would not find the poller."""
+def _unseen_by_the_image(action: ActionFile, asked: str) -> Iterable[str]:
+    """Where the health check, if there is one that asks this port on loopback, would not find the poller."""
     status = action.status
-    if container is None or not container.inside:
+    if not asked:
         return
     if status.host not in (LOOPBACK, _EVERYWHERE):
         yield (
             f"status.host is {status.host}: the image's health check asks {LOOPBACK} and will fail. Set it to "
             f"{_EVERYWHERE}, or give the container a check of its own"
         )
-    if status.port != DEFAULT_PORT:
+    if str(status.port) != asked:
         yield (
             f"status.port is {'off' if status.port is None else status.port}: the image's health check asks "
-            f"{DEFAULT_PORT} and will fail. Give the container a check of its own"
+            f"{asked} and will fail. Give the container a check of its own"
         )
 
 
