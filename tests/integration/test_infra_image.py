@@ -218,14 +218,17 @@ def running(command, log):
         process.wait()
 
 
-def in_the_same(program, command):
-    """Run a command inside of the container that `program` has started. As `docker exec` does."""
+def in_the_same(process, program, command):
+    """Run a command inside of the container that a process has become. As `docker exec` does."""
     about = json.loads(Path(program[1]).read_text())
-    number = Path(f"{program[1]}.pid").read_text()
-    mine = f'"init_process_pid":{number},'
-    (name,) = [path.parent.name for path in Path(about["place"]).glob("*/state.json") if mine in path.read_text()]
-    whole = [about["runc"], "--root", about["place"], "exec", name, *command]
+    whole = [about["runc"], "--root", about["place"], "exec", f"poller-{process.pid}", *command]
     return subprocess.run(whole, capture_output=True, text=True, timeout=60, check=False)
+
+
+def process_1(process, program):
+    """The number that it has outside."""
+    place = json.loads(Path(program[1]).read_text())["place"]
+    return json.loads(Path(place, f"poller-{process.pid}", "state.json").read_text())["init_process_pid"]
 
 
 def test_sigterm_ends_it_as_process_1_in_order_and_in_time(built, mounts, stage, tmp_path):
@@ -238,9 +241,11 @@ def test_sigterm_ends_it_as_process_1_in_order_and_in_time(built, mounts, stage,
         (served,) = [line for line in lines if line["event"] == "status is served"]
         port = re.search(r":(\d+)/", served["url"])[1]
         check = [word.replace("8470", port) for word in container.config["Healthcheck"]["Test"][1:]]
-        eventually(lambda: in_the_same(program, check).returncode == 0, "not healthy, within the second that news take")
+        eventually(
+            lambda: in_the_same(poller, program, check).returncode == 0, "not healthy, within the second that news take"
+        )
         wrong = [word.replace(port, "1") for word in check]
-        assert in_the_same(program, wrong).returncode != 0
+        assert in_the_same(poller, program, wrong).returncode != 0
         began = time.monotonic()
         poller.send_signal(signal.SIGTERM)
         assert poller.wait(30) == 0
@@ -282,7 +287,7 @@ def test_nothing_of_a_container_outlives_what_started_it(built, tmp_path):
     program = built.container(entrypoint=("python", "-c", SLEEPER)).program()
     with running([sys.executable, contained.__file__, program[1], "and"], log) as process:
         eventually(lambda: "there" in log.read_text(), "it did not start")
-        inner = Path("/proc", Path(f"{program[1]}.pid").read_text())
+        inner = Path("/proc", str(process_1(process, program)))
         assert inner.exists()
         process.kill()
         eventually(lambda: not inner.exists(), "it still runs")

@@ -1,7 +1,8 @@
 """Run as a program: `contained.py FILE WORD ...` becomes a container by runc, with these words as its command.
 
 What it is made of stands in the file (`containers.Container`), and which variables are handed on. Signals go to its
-process 1, as an engine's do, and its exit code is this one's. It does not outlive this process, however that ends.
+process 1, as an engine's do, and its exit code is this one's. It does not outlive this process, however that ends, and
+is called `poller-` and this process' id.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def main(file: str, *words: str) -> None:
         subprocess.run([*runc, "delete", "--force", name], check=False)
         os._exit(0)
     os.set_inheritable(until_gone, True)  # runc keeps it, and what it starts does not
-    os.execv(runc[0], [*runc, "run", "--bundle", directory, "--pid-file", f"{file}.pid", name])
+    os.execv(runc[0], [*runc, "run", "--bundle", directory, name])
 
 
 if __name__ == "__main__":
