@@ -100,7 +100,7 @@ class Scene:
         self.poller = self.stage.start(action, **self.place.environ)
         self.flow = Flow(self.stage, self._pause).__enter__()
         poison = set(self.flow.poison())
-        self.poller.until(lambda: poison <= self.lettered().keys(), "no letters although the sink is well")
+        self.poller.until(lambda: poison <= self.lettered().keys(), "no letters although the sink is well", 60.0)
 
     def waits(self, words: str, patience: float = 30.0) -> None:
         """The sink is in trouble. Returns when the partition waits with this reason and the others have gone on.
