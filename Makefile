@@ -17,6 +17,11 @@ FAST := tests/unit tests/properties tests/simulation
 # What the slow tests' calls to AWS and to MSK's authorizer are judged by, after them, and where they are written down.
 JUDGE := tests/recorded_calls
 RECORDED := $(CURDIR)/build/recorded-calls
+# Brokers, servers and processes have seconds for what takes a busy machine longer now and then. Up to three of their tests
+# are asked once more; the summary names them and shows what failed. What judges losses is not asked again.
+JUDGES := $(addprefix tests/,guarantees $(addprefix integration/test_,crashes.py first_process.py \
+    letters_whole.py letters_whole_crashes.py letters_whole_interrupted.py))
+AGAIN := --reruns 1 --max-suite-reruns 3 --rerun-show-tracebacks $(addprefix --rerun-exclude-path=,$(JUDGES))
 CONTAINERS ?= docker
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url
 
@@ -44,7 +49,7 @@ run: $(VENV)/.runtime  ## run an action file: make run CONFIG=action.yaml
 test: $(VENV)/.dev $(CHECKOV)/.made  ## all tests: the fast layers, then those with brokers, servers and processes
 	$(PYTEST) $(PARALLEL) $(FAST)
 	@rm -rf '$(RECORDED)' && mkdir -p '$(RECORDED)'
-	RECORDED_CALLS='$(RECORDED)' $(PYTEST) $(PARALLEL) tests $(addprefix --ignore=,$(FAST) $(JUDGE))
+	RECORDED_CALLS='$(RECORDED)' $(PYTEST) $(PARALLEL) $(AGAIN) tests $(addprefix --ignore=,$(FAST) $(JUDGE))
 	RECORDED_CALLS='$(RECORDED)' $(PYTEST) $(JUDGE)
 
 test-unit: $(VENV)/.dev  ## the fast layers only: units, properties, simulations

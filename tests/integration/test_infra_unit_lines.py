@@ -84,11 +84,12 @@ def installed(stage, tmp_path):
 
 
 @pytest.fixture
-def busy(installed):
-    """A poller whose handler is in a call of 3 s, and more to do; its lines are followed."""
+def busy(installed, request):
+    """A poller whose handler is in a call of 3 s, or of as many as a test asks for; its lines are followed."""
     stage = installed.stage
     stage.create(1, "pe")
-    stage.plan(sleep=[3, 3])
+    seconds = getattr(request, "param", 3)
+    stage.plan(sleep=[seconds, seconds])
     installed.action()
     installed.start(LOGS)
     poller = installed.start(POLLER)
@@ -109,6 +110,7 @@ def test_a_stop_lets_the_running_batch_finish_and_commits_it(busy):
     assert stage.committed() == {stage.tp("pe"): more[0].offset}
 
 
+@pytest.mark.parametrize("busy", [60], indirect=True)  # longer than a line may take through the journal
 def test_a_second_signal_ends_it_at_once_and_the_batch_comes_again(busy, installed):
     stage, poller = busy
     poller.signal(STOP)

@@ -173,6 +173,20 @@ def test_make_help_lists_every_target_that_is_explained_and_is_the_default():
         assert re.search(rf"^  make {name} +\w", shown[0], re.MULTILINE), name
 
 
+def test_tests_are_asked_again_in_the_slow_layers_alone_and_where_they_judge_losses_never():
+    command = ["make", "--no-print-directory", "-C", str(ROOT), "--dry-run", "test"]
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    said = subprocess.run(command, capture_output=True, text=True, timeout=30, env=env, check=True).stdout
+    (slow,) = [line for line in said.splitlines() if "--reruns" in line]
+    assert {"tests", "--ignore=tests/unit", "--ignore=tests/properties", "--ignore=tests/simulation"} <= set(
+        slow.split()
+    )
+    excluded = re.findall(r"--rerun-exclude-path=(\S+)", slow)
+    assert excluded
+    assert [path for path in excluded if not (ROOT / path).exists()] == []
+    assert {"tests/guarantees", "tests/integration/test_first_process.py"} <= set(excluded)
+
+
 @pytest.mark.parametrize(
     ("python", "words"),
     [
