@@ -5,6 +5,7 @@ Connects with short limits and reports every finding, not only the first. Says n
 
 from __future__ import annotations
 
+import errno
 import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -83,16 +84,20 @@ def _writable(parts: app.Outside) -> str:
 
 
 def _port(action: ActionFile) -> Finding:
-    port = action.status.port
+    host, port = action.status.host, action.status.port
     if port is None:
         return Finding("status port", "ok", "off")
-    server = StatusServer(Board(), port)
-    found = _try("status port", lambda: f"127.0.0.1:{server.start()} is free")
-    server.close()
-    if found.verdict == "failed":
-        detail = f"127.0.0.1:{port} is taken: by this action, if it is running; else `run` could not start"
+    server = StatusServer(Board(), port, host=host)
+    try:
+        free = f"{host}:{server.start()} is free"
+    except CannotStart as error:
+        if not (isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EADDRINUSE):
+            return Finding("status port", "failed", str(error))
+        detail = f"{host}:{port} is taken: by this action, if it is running; else `run` could not start"
         return Finding("status port", "warning", detail)
-    return found if port else Finding("status port", "ok", "any free one")
+    finally:
+        server.close()
+    return Finding("status port", "ok", free if port else "any free one")
 
 
 def _kafka(action: ActionFile, environ: Mapping[str, str], parts: app.Outside) -> Iterator[Finding]:

@@ -179,6 +179,19 @@ def test_a_port_that_is_taken_is_a_warning_since_the_action_itself_may_have_it(w
     assert f"127.0.0.1:{port} is taken" in found["status port"][1]
 
 
+def test_the_status_port_is_tried_at_the_address_that_the_file_names(world: World) -> None:
+    with silent_server() as port:
+        code, found = world.found(status__port=port, status__host="127.0.0.2")
+    assert (code, found["status port"]) == (0, ("ok", f"127.0.0.2:{port} is free"))
+
+
+def test_an_address_of_another_machine_fails(world: World) -> None:
+    code, found = world.found(status__host="192.0.2.1")  # of no machine, by RFC 5737
+    assert (code, found["status port"][0]) == (3, "failed")
+    assert "status.host: cannot listen on 192.0.2.1" in found["status port"][1]
+    assert "0.0.0.0 for all of them" in found["status port"][1]
+
+
 @pytest.mark.parametrize(
     ("style", "answer", "says"),
     [

@@ -5,14 +5,13 @@ moto keeps accounts apart by the credentials that it gave for a role, and region
 
 from __future__ import annotations
 
-import uuid
 from urllib.parse import parse_qs
 
-import boto3
 import pytest
 
 from datahub_poller.demo import samples
 from support.faulting_proxy import FaultingProxy
+from support.glue_schemas import register
 from support.recorded import all_accounted_for
 from support.running import Stage
 
@@ -32,32 +31,7 @@ def aws(moto_server):
 @pytest.fixture
 def version(moto_server):
     """A schema version's UUID that nobody knows but the other account, and there but that region."""
-    sts = boto3.client(
-        "sts",
-        region_name=OTHER_REGION,
-        endpoint_url=moto_server.url,
-        aws_access_key_id="testing",
-        aws_secret_access_key="testing",
-    )
-    given = sts.assume_role(RoleArn=ROLE, RoleSessionName="test")["Credentials"]
-    glue = boto3.client(
-        "glue",
-        region_name=OTHER_REGION,
-        endpoint_url=moto_server.url,
-        aws_access_key_id=given["AccessKeyId"],
-        aws_secret_access_key=given["SecretAccessKey"],
-        aws_session_token=given["SessionToken"],
-    )
-    name = f"events-{uuid.uuid4().hex}"
-    glue.create_registry(RegistryName=name)
-    made = glue.create_schema(
-        RegistryId={"RegistryName": name},
-        SchemaName="PlatformEvent",
-        DataFormat="AVRO",
-        Compatibility="NONE",
-        SchemaDefinition=samples.schema_text("PlatformEvent"),
-    )
-    return made["SchemaVersionId"]
+    return register(moto_server.url, "PlatformEvent", OTHER_REGION, ROLE)
 
 
 @pytest.fixture

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import re
 import shlex
-import signal
-import time
 
 import pytest
 
-from support.running import Running
 from support.templates import INFRA
+from support.unit_stops import ends_at_the_second_signal, finishes_its_batch
 from support.units import ANALYZE, MISSING, Unit, exposure, verified
 
 POLLER = Unit(INFRA / "ec2" / "datahub-poller@.service", "tag-sync")
@@ -91,52 +89,20 @@ def test_the_copy_of_the_journal_holds_up_nothing():
 # -- without systemd
 
 
-def as_systemd_does(stage, **changes) -> Running:
-    """The unit's command on the stage's action file. There is no ExecStop: it is stopped by KillSignal."""
+@pytest.fixture
+def start(stage):
+    """Runs the unit's command on the stage's action file. There is no ExecStop: KillSignal stops it."""
     assert POLLER.settings("ExecStop") == POLLER.settings("ExecReload") == []
     assert POLLER.setting("KillMode") == "mixed"
     program, *words = shlex.split(POLLER.setting("ExecStart"))
     assert (program, words) == (PROGRAM, ["run", "-c", "/etc/datahub-poller/%i.yaml"])
-    return stage.start(stage.action(changes))  # `run -c FILE`, by the same program
-
-
-def stop_signal() -> int:
-    return signal.Signals[POLLER.setting("KillSignal")]
-
-
-@pytest.fixture
-def busy(stage):
-    """A poller whose handler is in a call of 3 s, and more to do."""
     stage.create(1, "pe")
-    stage.plan(sleep=[3, 3])
-    poller = as_systemd_does(stage)
-    stage.send("pe", 0, 5)
-    poller.until(lambda: stage.recorded().calls, "no call")
-    return stage, poller
+    return lambda: stage.start(stage.action())  # `run -c FILE`, by the same program
 
 
-def test_a_stop_lets_the_running_batch_finish_and_commits_it(busy):
-    stage, poller = busy
-    more = stage.send("pe", 0, 5)
-    began = time.monotonic()
-    poller.signal(stop_signal())
-    assert poller.wait(POLLER.seconds("TimeoutStopSec")) == 0
-    assert time.monotonic() - began < POLLER.seconds("TimeoutStopSec")
-    (call,) = stage.recorded().calls
-    assert call.ended is not None
-    assert stage.committed() == {stage.tp("pe"): more[0].offset}
+def test_a_stop_lets_the_running_batch_finish_and_commits_it(stage, start):
+    finishes_its_batch(stage, POLLER, start)
 
 
-def test_a_second_signal_ends_it_at_once_and_the_batch_comes_again(busy):
-    stage, poller = busy
-    poller.signal(stop_signal())
-    poller.wait_for("signal received")
-    began = time.monotonic()
-    poller.signal(stop_signal())
-    assert poller.wait() == 1
-    assert time.monotonic() - began < 2
-    assert stage.committed().get(stage.tp("pe"), 0) == 0
-    stage.plan()
-    again = as_systemd_does(stage)
-    again.until(lambda: stage.drained() and stage.all_committed(), "not drained and committed")
-    assert again.stop() == 0
+def test_a_second_signal_ends_it_at_once_and_the_batch_comes_again(stage, start):
+    ends_at_the_second_signal(stage, POLLER, start)

@@ -19,6 +19,7 @@ from support.metrics_read import check_emf
 from support.pretend_machine import Machine, missing
 from support.running import Running
 from support.templates import INFRA
+from support.unit_stops import ends_at_the_second_signal, finishes_its_batch
 from support.units import Unit
 
 pytestmark = [pytest.mark.timeout(90), pytest.mark.skipif(bool(missing()), reason=missing() or "it can")]
@@ -84,47 +85,20 @@ def installed(stage, tmp_path):
 
 
 @pytest.fixture
-def busy(installed, request):
-    """A poller whose handler is in a call of 3 s, or of as many as a test asks for; its lines are followed."""
-    stage = installed.stage
+def start(stage, installed):
+    """Runs the unit's line, whose own lines are followed."""
     stage.create(1, "pe")
-    seconds = getattr(request, "param", 3)
-    stage.plan(sleep=[seconds, seconds])
     installed.action()
     installed.start(LOGS)
-    poller = installed.start(POLLER)
-    stage.send("pe", 0, 5)
-    poller.until(lambda: stage.recorded().calls, "no call")
-    return stage, poller
+    return lambda: installed.start(POLLER)
 
 
-def test_a_stop_lets_the_running_batch_finish_and_commits_it(busy):
-    stage, poller = busy
-    more = stage.send("pe", 0, 5)
-    began = time.monotonic()
-    poller.signal(STOP)
-    assert poller.wait(POLLER.seconds("TimeoutStopSec")) == 0
-    assert time.monotonic() - began < POLLER.seconds("TimeoutStopSec")
-    (call,) = stage.recorded().calls
-    assert call.ended is not None
-    assert stage.committed() == {stage.tp("pe"): more[0].offset}
+def test_a_stop_lets_the_running_batch_finish_and_commits_it(stage, start):
+    finishes_its_batch(stage, POLLER, start)
 
 
-@pytest.mark.parametrize("busy", [60], indirect=True)  # longer than a line may take through the journal
-def test_a_second_signal_ends_it_at_once_and_the_batch_comes_again(busy, installed):
-    stage, poller = busy
-    poller.signal(STOP)
-    poller.wait_for("signal received")
-    began = time.monotonic()
-    poller.signal(STOP)
-    assert poller.wait() == 1
-    assert time.monotonic() - began < 2
-    assert stage.committed().get(stage.tp("pe"), 0) == 0
-    stage.plan()
-    again = installed.start(POLLER)
-    again.until(lambda: stage.drained() and stage.all_committed(), "not drained and committed")
-    again.signal(STOP)
-    assert again.wait() == 0
+def test_a_second_signal_ends_it_at_once_and_the_batch_comes_again(stage, start):
+    ends_at_the_second_signal(stage, POLLER, start)
 
 
 def test_a_wrong_action_file_ends_it_with_the_code_that_is_not_started_again(installed):

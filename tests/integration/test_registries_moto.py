@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 import uuid
 
-import boto3
 import pytest
 
 from datahub_poller.decode.glue import GlueRegistry
@@ -16,6 +15,7 @@ from datahub_poller.errors import SchemaNotFound, Transient
 from datahub_poller.model import SchemaKey
 from kafka.msk import Person
 from support.aws_identity import AwsIdentity
+from support.glue_schemas import register
 from support.moto_server import REGION
 
 
@@ -28,18 +28,9 @@ def endpoint(moto_server, monkeypatch):
 
 
 def test_a_registered_version_is_fetched_and_an_unknown_one_not_found(endpoint):
-    glue = boto3.client("glue", region_name=REGION, endpoint_url=endpoint)
-    name = f"events-{uuid.uuid4().hex}"
-    glue.create_registry(RegistryName=name)
-    created = glue.create_schema(
-        RegistryId={"RegistryName": name},
-        SchemaName="MetadataChangeLog",
-        DataFormat="AVRO",
-        Compatibility="NONE",
-        SchemaDefinition=schema_text("MetadataChangeLog"),
-    )
+    version = register(endpoint, "MetadataChangeLog")
     registry = GlueRegistry(REGION, endpoint)
-    fetched = registry.fetch(SchemaKey("glue", created["SchemaVersionId"]))
+    fetched = registry.fetch(SchemaKey("glue", version))
     assert fetched == FetchedSchema(schema_text("MetadataChangeLog"))
     assert Reader(fetched)
     with pytest.raises(SchemaNotFound):
@@ -54,26 +45,7 @@ ROLE = f"arn:aws:iam::{OTHER}:role/reader"
 def test_a_registry_of_another_account_is_read_by_assuming_a_role_there(endpoint, monkeypatch):
     """moto keeps accounts apart by the credentials that it gave for the role."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_STS", endpoint)
-    sts = boto3.client("sts", region_name=REGION, endpoint_url=endpoint)
-    given = sts.assume_role(RoleArn=ROLE, RoleSessionName="test")["Credentials"]
-    there = boto3.client(
-        "glue",
-        region_name=REGION,
-        endpoint_url=endpoint,
-        aws_access_key_id=given["AccessKeyId"],
-        aws_secret_access_key=given["SecretAccessKey"],
-        aws_session_token=given["SessionToken"],
-    )
-    name = f"events-{uuid.uuid4().hex}"
-    there.create_registry(RegistryName=name)
-    created = there.create_schema(
-        RegistryId={"RegistryName": name},
-        SchemaName="MetadataChangeLog",
-        DataFormat="AVRO",
-        Compatibility="NONE",
-        SchemaDefinition=schema_text("MetadataChangeLog"),
-    )
-    key = SchemaKey("glue", created["SchemaVersionId"])
+    key = SchemaKey("glue", register(endpoint, "MetadataChangeLog", role=ROLE))
     with pytest.raises(SchemaNotFound):
         GlueRegistry(REGION, endpoint).fetch(key)
     assert GlueRegistry(REGION, endpoint, role=ROLE, external_id="t7").fetch(key).text == schema_text(

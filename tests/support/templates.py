@@ -47,9 +47,13 @@ def checkov(template: Path, framework: str = "cloudformation") -> dict[str, Any]
     return report["results"]
 
 
-def names(checks: list[dict[str, Any]]) -> list[str]:
-    """Which check failed on which resource."""
-    return [f"{check['check_id']} {check['resource']}" for check in checks]
+def passes_checkov(file: Path, least: int, framework: str = "cloudformation") -> None:
+    """AssertionError where a check fails, fewer than `least` saw anything, or one is skipped without a reason."""
+    report = checkov(file, framework)
+    assert [f"{check['check_id']} {check['resource']}" for check in report["failed_checks"]] == []
+    assert len(report["passed_checks"]) >= least, "it saw nothing"
+    for skipped in report["skipped_checks"]:
+        assert len(skipped["check_result"]["suppress_comment"]) > 30, "skipped without a reason"
 
 
 def deciding(document: Mapping[str, Any], parameters: Mapping[str, str]) -> Callable[[Any], bool]:

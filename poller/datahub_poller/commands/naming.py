@@ -11,9 +11,8 @@ import click
 
 from datahub_poller.commands.shared import WRONG_USE, fail, fail_for
 from datahub_poller.errors import ConfigError
+from datahub_poller.observe.listening import DEFAULT_PORT, EVERYWHERE, LOOPBACK
 
-DEFAULT_PORT = 8470
-LOOPBACK, EVERYWHERE = "127.0.0.1", "0.0.0.0"  # noqa: S104 - what an action file may say, not what is listened on
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from datahub_poller.config.container import HEALTH_CHECK_PORT, Container, stop_warning
 from datahub_poller.config.documents import parse, read
 from datahub_poller.config.expansion import expanded
-from datahub_poller.config.models import LOOPBACK, ActionFile, Notes
+from datahub_poller.config.models import ActionFile, Notes
 from datahub_poller.config.problems import KeyPath, Problem, Wrong, told
 from datahub_poller.config.properties import consumer_properties
 from datahub_poller.config.quantities import duration_text, has_zone
@@ -34,8 +34,8 @@ from datahub_poller.config.validation import validated
 from datahub_poller.errors import ConfigError
 from datahub_poller.filter_shape import filter_warnings
 from datahub_poller.filters import compile_filters
+from datahub_poller.observe.listening import EVERYWHERE, LOOPBACK
 
-_EVERYWHERE = "0.0.0.0"  # noqa: S104 - what a file may say
 _FILTER_KEYS = (("filters",), ("filter",))
 _CONSUMER_CONFIG: KeyPath = ("source", "config", "connection", "consumer_config")
 _TIMED: tuple[KeyPath, ...] = (("shutdown", "deadline"), (*_CONSUMER_CONFIG, "max.poll.interval.ms"))
@@ -130,10 +130,10 @@ def _unseen_by_the_image(action: ActionFile, asked: str) -> Iterable[str]:
     status = action.status
     if not asked:
         return
-    if status.host not in (LOOPBACK, _EVERYWHERE):
+    if status.host not in (LOOPBACK, EVERYWHERE):
         yield (
             f"status.host is {status.host}: the image's health check asks {LOOPBACK} and will fail. Set it to "
-            f"{_EVERYWHERE}, or give the container a check of its own"
+            f"{EVERYWHERE}, or give the container a check of its own"
         )
     if str(status.port) != asked:
         yield (

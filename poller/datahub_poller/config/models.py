@@ -23,9 +23,8 @@ from datahub_poller.config.values import (
     listening_address,
     status_port,
 )
+from datahub_poller.observe.listening import DEFAULT_PORT, LOOPBACK
 
-DEFAULT_PORT = 8470
-LOOPBACK = "127.0.0.1"
 DEFAULT_LETTERS = Path("/tmp/logs/datahub/actions")  # noqa: S108 - DataHub's own default; the rule for containers guards it
 
 

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from datahub_poller.config.problems import Problem, Wrong, did_you_mean
 from datahub_poller.config.quantities import Whole
 from datahub_poller.msk import is_region
+from datahub_poller.observe.listening import EVERYWHERE, LOOPBACK
 
 _SERVER = re.compile(r"(?:[A-Za-z_]+://)?(?:\[[0-9A-Fa-f:.%\w]+\]|[^\s:/\[\]@]+)(?::(?P<port>[0-9]{1,5}))?")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
@@ -237,11 +238,13 @@ def error_names(value: Any) -> list[str]:
 def listening_address(value: Any) -> str:
     """An address to listen on."""
     if value == "localhost":
-        return "127.0.0.1"
+        return LOOPBACK
     try:
         return str(IPv4Address(value))
     except (ValueError, TypeError):
-        raise Wrong("must be an IPv4 address of this machine, such as 127.0.0.1, or 0.0.0.0 for all of them") from None
+        raise Wrong(
+            f"must be an IPv4 address of this machine, such as {LOOPBACK}, or {EVERYWHERE} for all of them"
+        ) from None
 
 
 def status_port(value: Any) -> int | None:

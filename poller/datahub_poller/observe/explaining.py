@@ -74,9 +74,9 @@ def whole(status: Mapping[str, Any]) -> Iterator[Told]:
         )
     if (told := _state(status)) is not None:
         yield told
-    names = tuple(f"{each.get('topic')}-{each.get('partition')} " for each in status.get("partitions", ()))
+    partitions = tuple(f"{each.get('topic')}-{each.get('partition')} " for each in status.get("partitions", ()))
     for reason in status.get("reasons", ()):
-        if (told := _poller_reason(status, str(reason), names)) is not None:
+        if (told := _poller_reason(status, str(reason), partitions)) is not None:
             yield told
 
 

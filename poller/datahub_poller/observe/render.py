@@ -17,6 +17,7 @@ from rich.text import Text
 
 from datahub_poller.errors import PollerError
 from datahub_poller.observe.asking import ask
+from datahub_poller.observe.listening import LOOPBACK
 from datahub_poller.observe.scrub import one_line
 
 UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
@@ -41,7 +42,7 @@ COLUMNS = (
 )
 
 
-def fetch_status(port: int, timeout: float = 5.0, host: str = "127.0.0.1") -> dict[str, Any]:
+def fetch_status(port: int, timeout: float = 5.0, host: str = LOOPBACK) -> dict[str, Any]:
     """What the poller that listens there says of itself. Raises PollerError with what to look at."""
     url = f"http://{host}:{port}/status"
     answered = ask(url, timeout)

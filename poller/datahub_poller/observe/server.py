@@ -6,6 +6,7 @@ Knows the board, not the loop that writes it.
 
 from __future__ import annotations
 
+import errno
 import json
 import threading
 import time
@@ -17,6 +18,7 @@ from typing import Any
 
 from datahub_poller.errors import CannotStart
 from datahub_poller.observe.catalogue import Moment
+from datahub_poller.observe.listening import EVERYWHERE, LOOPBACK
 from datahub_poller.observe.logs import Throttle
 from datahub_poller.observe.ordering import TELL_SECONDS, Bring, Orders
 from datahub_poller.observe.prometheus import CONTENT_TYPE, page
@@ -26,7 +28,6 @@ from datahub_poller.observe.status import LIVE_SECONDS, Board, as_document
 
 READ_SECONDS = 5.0
 CONNECTIONS = 16
-LOOPBACK = "127.0.0.1"
 THERE_ARE = "/livez, /healthz, /readyz, /status and /metrics"
 
 Answer = Callable[[str], tuple[HTTPStatus, str, str]]
@@ -66,6 +67,11 @@ class StatusServer:
             server = _Server((self._host, self._port), self._answer, self._orders)
         except (OSError, OverflowError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            if isinstance(error, OSError) and error.errno == errno.EADDRNOTAVAIL:
+                raise CannotStart(
+                    f"status.host: cannot listen on {self._host}: {reason}. It must be an address of this machine, "
+                    f"or {EVERYWHERE} for all of them"
+                ) from error
             raise CannotStart(
                 f"status.port: cannot listen on {self._host}:{self._port}: {reason}. Set another port in status.port, "
                 "or let one be chosen with --status-port 0"
@@ -211,7 +217,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Whether it does, or may be called what it likes; where not, that is the answer."""
         named = self.server.reached_by_name or all(_is_loopback(host) for host in self.headers.get_all("Host", []))
         if not named:
-            self._send(HTTPStatus.FORBIDDEN, "text/plain", "forbidden: ask for 127.0.0.1 or localhost\n")
+            self._send(HTTPStatus.FORBIDDEN, "text/plain", f"forbidden: ask for {LOOPBACK} or localhost\n")
         return named
 
     def _send(self, code: HTTPStatus, kind: str, text: str) -> None:
@@ -237,4 +243,4 @@ class _Handler(BaseHTTPRequestHandler):
 def _is_loopback(host: str) -> bool:
     name, colon, port = host.strip().rpartition(":")
     bare = name if colon and port.isdigit() else host.strip()
-    return bare.lower() in {"localhost", "127.0.0.1", "[::1]"}
+    return bare.lower() in {"localhost", LOOPBACK, "[::1]"}
