@@ -16,7 +16,7 @@ import threading
 import time
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -35,8 +35,8 @@ RATES: Final = (1, 10)
 """Fetches in a second. Ten times as many as anybody asks for, so that what one costs stands out of the noise."""
 RUNS: Final = 5
 HANDLER: Final = """
-import time
-seen = open("seen.txt", "w", buffering=1)
+import pathlib, time
+seen = pathlib.Path(__file__).with_name("seen.txt").open("w", buffering=1)
 
 def handle(event, context):
     seen.write(f"{time.monotonic()} {len(event['events'])}\\n")
@@ -67,8 +67,8 @@ def main() -> int:
             bed = KafkaBed(cluster.bootstrap)
             (directory / "stage").mkdir()
             with Stage(bed, directory / "stage", lambda name: f"{name}-{uuid.uuid4().hex[:8]}") as stage:
-                _fill(stage)
-                found = [compared for number in range(RUNS) for compared in _run(stage, number)]
+                fill(stage, EVENTS)
+                found = [compared for number in range(RUNS) for compared in run(stage, number, EVENTS, RATES)]
     for rate in RATES:
         mine = [each for each in found if each.rate == rate]
         _tell(rate, "events a second", [each.throughput for each in mine])
@@ -85,45 +85,46 @@ def _tell(rate: int, what: str, ratios: list[float]) -> None:
     )
 
 
-def _fill(stage: Stage) -> None:
+def fill(stage: Stage, events: int) -> None:
+    """A topic of 1,000 partitions with so many events, and the handler that counts them."""
     stage.create(PARTITIONS, "pe")
     value = stage._event("pe", 0, poison=False, schema=None).value
     assert value is not None
     sending = Sending(stage.bed.bootstrap, {"linger.ms": 100, "batch.num.messages": 10_000, "compression.type": "lz4"})
-    for number in range(EVENTS):
+    for number in range(events):
         sending.send(TopicPartition(stage.topics["pe"], number // 100 % PARTITIONS), b"key", value)
     sending.flush()
     (stage.directory / "counting.py").write_text(HANDLER)
 
 
-def _run(stage: Stage, number: int) -> Iterator[Compared]:
+def run(stage: Stage, number: int, events: int, rates: Sequence[int]) -> Iterator[Compared]:
+    """One poller that reads them all, between whose windows without scrapes are windows with each of the rates."""
     seen = stage.directory / "seen.txt"
     seen.unlink(missing_ok=True)
     name = f"scraping-{number}-{uuid.uuid4().hex[:6]}"
     keys = {"name": name, "handler/config/function": "counting:handle", "batch/size": 1000}
-    os.chdir(stage.directory)
     poller = stage.start(stage.action(keys), f"run-{number}.log")
     poller.until(lambda: seen.exists() and seen.stat().st_size > 0, "it began nothing", 60)
     url = poller.lines("status is served")[-1]["url"].replace("/status", "/metrics")
     windows: list[Window] = []
-    for rate in itertools.cycle((0, RATES[0], 0, RATES[1])):
+    for rate in itertools.cycle(each for scrapes in rates for each in (0, scrapes)):
         begin, cpu = time.monotonic(), _cpu(poller)
         with _scraping(url, rate):
             time.sleep(WINDOW)
-        if _seen(seen) >= EVENTS:
+        if _seen(seen) >= events:
             break
         windows.append(Window(rate, begin, time.monotonic(), (cpu, _cpu(poller))))
     poller.stop()
     calls = [(float(at), int(events)) for at, events in (line.split() for line in seen.read_text().splitlines())]
 
-    def rates(window: Window) -> tuple[float, float]:
-        events = sum(events for at, events in calls if window.begin <= at < window.end)
-        return events / (window.end - window.begin), events / (window.cpu[1] - window.cpu[0])
+    def speeds(window: Window) -> tuple[float, float]:
+        done = sum(events for at, events in calls if window.begin <= at < window.end)
+        return done / (window.end - window.begin), done / max(0.01, window.cpu[1] - window.cpu[0])
 
-    print(f"run {number}: {[f'{each.rate}: {rates(each)[0]:,.0f}' for each in windows]}", file=sys.stderr)
+    print(f"run {number}: {[f'{each.rate}: {speeds(each)[0]:,.0f}' for each in windows]}", file=sys.stderr)
     for before, here, after in zip(windows[1:], windows[2:], windows[3:], strict=False):
         if here.rate:
-            mine, around = rates(here), zip(rates(before), rates(after), strict=True)
+            mine, around = speeds(here), zip(speeds(before), speeds(after), strict=True)
             yield Compared(
                 here.rate, *(own / statistics.mean(others) for own, others in zip(mine, around, strict=True))
             )

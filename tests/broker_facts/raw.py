@@ -31,7 +31,7 @@ class Raw:
     """A consumer of one topic, turned by the test. `told` is what callbacks said, by partition number."""
 
     def __init__(self, bootstrap: str, group: str, topic: str, protocol: Mapping[str, Any] = RANGE, **more: Any):
-        timing = {} if protocol == KIP_848 else {"session.timeout.ms": 3000, "heartbeat.interval.ms": 200}
+        timing = {} if protocol == KIP_848 else {"session.timeout.ms": 10_000, "heartbeat.interval.ms": 200}
         properties = {name.replace("_", "."): value for name, value in more.items()}
         self.consumer = Consumer(
             {

@@ -54,14 +54,14 @@ def test_with_its_coordinator_killed_a_commit_waits_for_the_next_one_and_nothing
     cluster.kill(node)
     sends.send_commit({0: 5})
     assert waits.commit({0: 5}) == {0: None}
-    assert 1 < time.monotonic() - began < 20
+    assert 1 < time.monotonic() - began < 60
     until(lambda: sends.answers, sends, waits)
     assert sends.answers[0][:2] == (None, {0: None})
     assert stored(bed, first_group, topic) == stored(bed, second_group, topic) == {0: 5}
     # The killed node led one of the three partitions.
     fill(bed, topic, range(3), 10)
     until(lambda: len(sends.records) == 60, sends, waits)
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 90
     drive(0.5, sends, waits)
     assert [sends.offsets(number) for number in range(3)] == [list(range(20))] * 3
     assert sends.message_errors == []
@@ -108,7 +108,7 @@ def test_a_commit_on_its_way_when_the_coordinator_hangs_or_goes_is_held_however_
     drive(0.5, *members)
     began = time.monotonic()
     assert late.commit({0: 5}) == {-1: "_WAIT_COORD"}
-    assert 1.9 < time.monotonic() - began < 5
+    assert 1.9 < time.monotonic() - began < 30
     until(lambda: held.told[-1][0] == "lost", *members)
     drive(1, *members)
     assert held.answers == []

@@ -90,7 +90,7 @@ def test_kip_848_revokes_only_what_moves_and_then_assigns_nothing(stage):
     second = stage(KIP_848)
     until(lambda: second.owned, member, second)
     took = until(lambda: len(second.owned) == 2, member, second)
-    assert took < 8  # the broker's heartbeat interval of 300 ms; with its default of 5 s it is that
+    assert took < 20  # the broker's heartbeat interval of 300 ms; with its default of 5 s it is that
     moved = sorted(second.owned)
     assert member.told == [("assign", [0, 1, 2, 3]), ("revoke", moved), ("assign", [])]
     assert [told for told in second.told if told[1]] == [("assign", moved)]
@@ -120,7 +120,7 @@ def test_kip_848_refuses_a_session_timeout_of_the_clients(kafka, unique):
 def test_partitions_that_a_topic_gains_are_assigned_within_a_metadata_refresh(kafka, stage, protocol):
     member = joined(stage(protocol, topic_metadata_refresh_interval_ms=1000))
     kafka.add_partitions(stage.topic, 5)
-    assert until(lambda: 4 in member.owned, member) < 6
+    assert until(lambda: 4 in member.owned, member) < 30  # the client's default is five minutes
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
@@ -139,7 +139,7 @@ def test_a_member_that_was_frozen_is_told_lost_and_its_commits_are_refused(kafka
         child.send_signal(signal.SIGSTOP)
         other = stage(PROTOCOLS[name])
         took = until(lambda: len(other.owned) == 4, other)
-        assert took < 12
+        assert took < 30
         assert other.commit(dict.fromkeys(range(4), 3)) == dict.fromkeys(range(4))
         child.stdin.write("1 2\n")
         child.stdin.flush()

@@ -877,7 +877,7 @@ def test_leaving_lets_the_next_member_in_at_once(able, group):
     joined(first, tp)
     able.leave(first)
     second = able.member(group, topic, properties={"session.timeout.ms": 45_000})
-    until(lambda: second.owned == {tp}, second, patience=10)
+    until(lambda: second.owned == {tp}, second, patience=30)  # the session is 45 s
 
 
 # -- trouble

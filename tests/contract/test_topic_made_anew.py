@@ -379,7 +379,7 @@ def test_where_no_ids_are_told_all_goes_on_without_and_it_is_said_once(on_mock, 
     assert member.source.positions([tp]) == {tp: 5}
     began = time.monotonic()
     on_mock.leave(member)
-    assert time.monotonic() - began < 5.0
+    assert time.monotonic() - began < 20.0
 
 
 def test_nothing_is_asked_before_anything_is_assigned(on_mock):

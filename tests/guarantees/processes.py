@@ -16,7 +16,7 @@ from typing import Final
 from guarantees.trace import How, Life
 from support.running import Running
 
-STOP_SECONDS: Final = 25.0
+STOP_SECONDS: Final = 60.0
 KILLED: Final = -signal.SIGKILL
 COULD_NOT_START: Final = 3
 

@@ -23,7 +23,7 @@ def cluster(kafka_jars, tmp_path_factory):
         yield started
 
 
-def trace_of(cluster, directory, name, environ):
+def trace_of(cluster, directory, name, environ, patience=5.0):
     """A rolling restart and a kill under traffic; what is not drained then is not waited for long."""
     setting = Setting(total=EVENTS, rate=300, mix=Mix(0.01, 0.01), size=20, members=2)
     with Field(cluster, directory, name, 5, setting) as field:
@@ -37,7 +37,7 @@ def trace_of(cluster, directory, name, environ):
         field.traffic.finish()
         field.plan()
         try:
-            field.drain(5.0)
+            field.drain(patience)
         except AssertionError as error:
             print(f"not drained: {error}")
         for slot in field.processes.running():
@@ -56,7 +56,7 @@ def test_the_oracle_for_it_catches(name, cluster, tmp_path, unique):
 
 
 def test_the_same_run_of_a_whole_poller_is_acquitted(cluster, tmp_path, unique):
-    print(oracles.judge(trace_of(cluster, tmp_path, unique("whole"), {})))
+    print(oracles.judge(trace_of(cluster, tmp_path, unique("whole"), {}, patience=60.0)))
 
 
 def test_every_oracle_has_a_broken_poller():

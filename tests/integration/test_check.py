@@ -340,7 +340,7 @@ def test_it_takes_bounded_time_where_everything_hangs(world: World) -> None:
     assert code == 3
     assert [found[step][0] for step in ("broker", CONFLUENT, GLUE)] == ["failed", "failed", "failed"]
     assert "did not answer within 10 s" in found["broker"][1]
-    assert took < 25
+    assert took < 50
 
 
 def test_a_registry_that_drips_its_answer_does_not_hold_it_up(world: World) -> None:
@@ -351,7 +351,7 @@ def test_a_registry_that_drips_its_answer_does_not_hold_it_up(world: World) -> N
         took = time.monotonic() - before
     assert (code, found[CONFLUENT][0]) == (3, "failed")
     assert "no answer within 14 s" in found[CONFLUENT][1]
-    assert took < 25
+    assert took < 50
 
 
 @pytest.mark.kafka

@@ -104,7 +104,7 @@ def crash(stage, chance, kills, properties, also=lambda _: None):
         again.append(len(judge(stage)))
     traffic.end()
     last = stage.start(file)
-    last.until(stage.all_committed, "not drained", 60)
+    last.until(stage.all_committed, "not drained", 120)
     assert last.stop() == 0
     return again
 
@@ -142,7 +142,7 @@ def test_kill_9_at_twenty_random_moments_on_kafka(kafka, tmp_path, unique):
         judge_the_end(stage, again)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_kill_9_of_a_cooperative_member_on_kafka(kafka, tmp_path, unique):
     seed = random.randrange(10**6)
     print(f"seed {seed}")
@@ -150,7 +150,7 @@ def test_kill_9_of_a_cooperative_member_on_kafka(kafka, tmp_path, unique):
         judge_the_end(stage, crash(stage, random.Random(seed), 4, {**COOPERATIVE, **QUICK_GROUP}))
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_kill_9_at_random_moments_on_the_mock_cluster(mock_bed, tmp_path, unique):
     seed = random.randrange(10**6)
     print(f"seed {seed}")

@@ -17,7 +17,6 @@ from support.action_files import with_keys, written
 from support.commands import POLLER, Ran, environment, ran
 from support.letter_stores import ACTIONS_LINE, a_letter
 
-pytestmark = pytest.mark.timeout(60)
 WHY = ("--yes", "--why", "gone for good")
 
 

@@ -15,7 +15,6 @@ from support.commands import ran
 from support.letter_stores import a_letter
 from support.on_aws import on_aws
 
-pytestmark = pytest.mark.timeout(60)
 WHY = ("--yes", "--why", "gone for good")
 
 

@@ -70,15 +70,17 @@ def test_what_a_handler_prints_is_in_none_of_them_and_nothing_is_counted_twice_o
     assert sum(line.get("OnFailureDestinationDeliveredEventCount", 0) for line in lines) == 1
     assert [line["Starts"] for line in lines] == [1] + [0] * (len(lines) - 1)
     assert ["BacklogPerProcess" in line for line in lines] == [False] + [True] * (len(lines) - 2) + [False]
-    apart = [b["_aws"]["Timestamp"] - a["_aws"]["Timestamp"] for a, b in itertools.pairwise(lines[:-1])]
-    assert all(700 <= each <= 1600 for each in apart), "one each second"
+    since = [line["_aws"]["Timestamp"] - lines[0]["_aws"]["Timestamp"] for line in lines[:-1]]
+    assert all(each >= 1000 * number - 100 for number, each in enumerate(since)), "no more than one each second"
+    apart = sorted(after - before for before, after in itertools.pairwise(since))
+    assert apart[len(apart) // 2] <= 1600, "and about one each second: a busy machine may be late now and then"
     assert "handling" in poller.text()
 
 
 def test_a_pipe_that_nobody_reads_stalls_no_event_and_no_stop(stage, pipe):
     reading, writing = pipe
     stage.create(1, "pe")
-    poller = stage.start(stage.action(EMF), stdout=writing)
+    poller = stage.start(stage.action({**EMF, "shutdown/deadline": "60s"}), stdout=writing)
     poller.wait_for("partition assigned")
     full = time.monotonic() + 20
     while time.monotonic() < full:
@@ -91,7 +93,7 @@ def test_a_pipe_that_nobody_reads_stalls_no_event_and_no_stop(stage, pipe):
     assert get(poller, "/livez")[0] == 200
     began = time.monotonic()
     assert poller.stop() == 0
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 30
     os.set_blocking(reading, False)
     assert len(os.read(reading, 65_536)) <= 4096, "the pipe was full all the time"
 
@@ -161,8 +163,9 @@ def test_processes_of_one_command_each_count_their_start_and_weigh_once(stage):
 def test_a_start_that_fails_is_counted(stage):
     """A task that cannot load its handler starts again and again: the alarm on starts must see it."""
     stage.create(1, "pe")
-    poller = stage.start(stage.action({**EMF, "handler/config/function": "no_such_module:handle"}))
-    assert poller.wait(20) == 3
+    changes = {"metrics": {"emf": True, "interval": "60s"}, "handler/config/function": "no_such_module:handle"}
+    poller = stage.start(stage.action(changes))
+    assert poller.wait() == 3
     lines = emf_lines(poller.text())
     assert sum(line["Starts"] for line in lines) == 1
     assert not any("BacklogPerProcess" in line for line in lines)
@@ -186,10 +189,12 @@ def test_a_standard_output_that_was_closed_from_the_beginning_is_no_trouble(stag
 
 
 SLEEPING_HANDLER = """
-import time
+import pathlib, time
 
 def handle(event, context):
-    time.sleep(6.0)
+    began = time.monotonic()
+    time.sleep(9.0)
+    pathlib.Path(__file__).with_name("took").write_text(str(time.monotonic() - began))
 """
 
 
@@ -203,11 +208,12 @@ def test_how_busy_a_poller_is_while_a_call_runs_for_seconds_and_when_it_has_ende
     stage.send("pe", 0, 1)
     poller.until(lambda: sum(stage.committed().values()) == 1, "not committed")
     ended = len(emf_lines(poller.text()))
+    took = float((stage.directory / "took").read_text())
     found = metrics(poller)
     assert found["handler_slots"][()] == 2
-    assert found["handler_busy_seconds_total"][()] <= 6.5
+    assert found["handler_busy_seconds_total"][()] <= took + 1.0
     poller.until(lambda: len(emf_lines(poller.text())) >= ended + 4, "no lines")
-    assert metrics(poller)["handler_busy_seconds_total"][()] == pytest.approx(6.0, abs=0.3)
+    assert metrics(poller)["handler_busy_seconds_total"][()] == pytest.approx(took, abs=1.0)
     assert poller.stop() == 0
     lines = emf_lines(poller.text())
     told = [line.get("BusyPercent") for line in lines]
@@ -218,4 +224,6 @@ def test_how_busy_a_poller_is_while_a_call_runs_for_seconds_and_when_it_has_ende
     assert whole == [pytest.approx(50, abs=5)] * len(whole)
     assert told[-2] == 0, "nothing runs any more"
     assert told[0] is told[-1] is None, "neither end is an interval"
-    assert sum(each or 0 for each in told) / 100 * 2 == pytest.approx(6.0, abs=1.0)
+    apart = [(b["_aws"]["Timestamp"] - a["_aws"]["Timestamp"]) / 1000 for a, b in itertools.pairwise(lines)]
+    busy = sum((each or 0) * seconds for each, seconds in zip(told[1:], apart, strict=True))
+    assert busy / 100 * 2 == pytest.approx(took, abs=1.5)

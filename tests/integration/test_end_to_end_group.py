@@ -76,8 +76,8 @@ def test_members_share_die_take_over_join_and_leave_and_no_event_is_lost(on_kafk
 def test_a_partition_that_moves_during_a_call_waits_for_the_call_and_is_not_delivered_twice(on_kafka, protocol):
     stage = on_kafka
     stage.create(2, "pe")
-    stage.plan(sleep=[1.5, 1.5])
-    file = stage.action({"batch/concurrency": 2}, **{**protocol, **QUICK_GROUP})
+    stage.plan(sleep=[5, 5])
+    file = stage.action({"batch/concurrency": 2}, **protocol)
     first = stage.start(file, "first.log")
     shares((2, first))
     for partition in (0, 1):

@@ -10,7 +10,6 @@ from support.failure_rows import QUICK, handed_out, handler, settled
 from support.recorded import first_hand_outs_in_order, one_call_at_a_time_per_partition
 from support.running import Stage
 
-pytestmark = pytest.mark.timeout(60)
 ALL = [0, 1, 2, 3, 4, 5, 6, 7]
 EIGHT = {"batch": {"size": 8, "window": "2s"}}
 

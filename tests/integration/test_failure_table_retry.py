@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 
 import pytest
 
 from support.failure_rows import QUICK, handler, settled
 from support.running import Stage
-
-pytestmark = pytest.mark.timeout(60)
 
 
 @pytest.fixture
@@ -100,11 +97,11 @@ FATAL = """
 def test_after_a_fatal_error_a_batch_is_split_at_once_down_to_its_record(stage):
     changes = handler(stage, FATAL)
     sent = stage.send("pe", 0, 8, poison=[2])
-    retry = {"attempts": 10, "backoff": "20s", "max_backoff": "20s", "fatal": ["mine.Broken"]}
+    retry = {"attempts": 10, "backoff": "60s", "max_backoff": "60s", "fatal": ["mine.Broken"]}
     poller = stage.start(stage.action({**changes, "batch": {"size": 8, "window": "2s"}, "retry": retry}))
-    began = time.monotonic()
     settled(stage, poller)
-    assert time.monotonic() - began < 10.0  # not even one back-off
+    first, *_, last = stage.recorded().calls
+    assert last.ended - first.began < 25.0  # not even one back-off, of which half is waited at least
     calls = [[place.offset for place in call.places] for call in stage.recorded().calls]
     assert calls == [[0, 1, 2, 3, 4, 5, 6, 7], [0, 1, 2, 3], [0, 1], [2, 3], [2], [3], [4, 5, 6, 7]]
     assert stage.lettered() == [sent[2]]
@@ -113,15 +110,15 @@ def test_after_a_fatal_error_a_batch_is_split_at_once_down_to_its_record(stage):
 
 def test_what_has_been_tried_for_longer_than_max_age_is_not_tried_again(stage):
     sent = stage.send("pe", 0, 4, poison=[1])
-    retry = {"attempts": 1000, "backoff": "200ms", "max_backoff": "200ms", "max_age": "1500ms"}
+    retry = {"attempts": 1000, "backoff": "200ms", "max_backoff": "200ms", "max_age": "4s"}
     poller = stage.start(stage.action({"batch": {"size": 4, "window": "2s"}, "retry": retry}))
     settled(stage, poller)
     assert stage.lettered() == [sent[1]]
     calls = stage.recorded().calls
     whole = [call for call in calls if len(call.places) == 4]
     # Of each back-off at least the half is waited, and the last try begins when its back-off is over.
-    assert 3 <= len(whole) <= 16
-    assert whole[-1].ended - whole[0].began >= 1.5 - 0.1
+    assert 3 <= len(whole) <= 42
+    assert whole[-1].ended - whole[0].began >= 4 - 0.1
     assert [[place.offset for place in call.places] for call in calls[len(whole) :]] == [[0, 1], [0], [1], [2, 3]]
     assert poller.stop() == 0
 

@@ -10,7 +10,6 @@ from support.failure_rows import lane, settled
 from support.recorded import all_accounted_for, first_hand_outs_in_order
 from support.running import Stage
 
-pytestmark = pytest.mark.timeout(60)
 GONE = "records are gone from the log before they were read"
 
 

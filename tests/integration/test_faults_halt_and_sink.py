@@ -8,7 +8,6 @@ import pytest
 
 from support.recorded import Place, all_accounted_for
 
-pytestmark = pytest.mark.timeout(60)
 THROW = {"options/failure_mode": "THROW"}
 GARBAGE = b"\xff\xfeno event at all"
 

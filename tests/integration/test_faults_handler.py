@@ -43,21 +43,20 @@ def test_one_partition_that_fails_does_not_hold_up_the_others(stage):
     stage.create(3, "pe")
     bad = stage.tp("pe", 1)
     stage.plan(fail_partitions=[list(bad)])
-    retry = {"attempts": 6, "backoff": "1s", "max_backoff": "4s"}
+    retry = {"attempts": 50, "backoff": "1s", "max_backoff": "4s"}
     poller = stage.start(stage.action({"retry": retry, "batch/concurrency": 1}))
     stage.send("pe", 1, 5)
     poller.status_when(lambda status: status["partitions"] and lane(status, bad)["attempts"] >= 1, "no failure seen")
     began = time.monotonic()
-    rounds = 0
+    took = []
     while time.monotonic() - began < 8:
         fresh = set(stage.send("pe", 0, 10)) | set(stage.send("pe", 2, 10))
         sent = time.monotonic()
-        poller.until(lambda fresh=fresh: fresh <= stage.recorded().done, "the others do not go on", 3)
-        assert time.monotonic() - sent < 2
-        rounds += 1
-    status = poller.status()
-    assert rounds >= 8
-    assert lane(status, bad)["state"] == "backing_off"
+        poller.until(lambda fresh=fresh: fresh <= stage.recorded().done, "the others do not go on")
+        took.append(time.monotonic() - sent)
+    status = poller.status_when(lambda status: lane(status, bad)["state"] == "backing_off", "it does not back off")
+    assert len(took) >= 8
+    assert sorted(took)[len(took) // 2] < 1  # held up they would wait for two to four seconds, again and again
     assert lane(status, bad)["attempts"] >= 3
     assert lane(status, bad)["next_try_in"] is not None
     assert "cannot be dealt with" in lane(status, bad)["last_error"]

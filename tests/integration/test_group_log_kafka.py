@@ -17,7 +17,6 @@ from guarantees.timelines import Accounts
 from guarantees.trace import Life
 from support.brokers import eventually, patiently
 
-pytestmark = pytest.mark.timeout(60)
 PROTOCOLS = {
     "range": {"partition.assignment.strategy": "range"},
     "cooperative": {"partition.assignment.strategy": "cooperative-sticky"},

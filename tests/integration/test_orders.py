@@ -200,7 +200,7 @@ def test_closing_the_breaker_ends_the_halt_of_a_batch_of_which_nothing_succeeded
 
 def test_a_paused_poller_stops_in_time_and_forgets_its_pause(stage, tmp_path):
     stage.create(2, "pe")
-    poller = stage.start()
+    poller = stage.start(stage.action({"shutdown/deadline": "60s"}))
     stage.send("pe", 0, 5)
     settled(stage, poller)
     done = order(poller, "pause", "--why", "upgrade of the service", "--who", "bob@desk", cwd=tmp_path)
@@ -218,7 +218,7 @@ def test_a_paused_poller_stops_in_time_and_forgets_its_pause(stage, tmp_path):
     assert not set(later) & stage.recorded().done
     began = time.monotonic()
     assert poller.stop() == 0
-    assert time.monotonic() - began < 5.0
+    assert time.monotonic() - began < 30.0
     again = stage.start(stage.action())
     settled(stage, again)
     assert again.stop() == 0

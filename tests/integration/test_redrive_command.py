@@ -34,7 +34,10 @@ def handle(event, context):
             file.write(json.dumps({"id": each["meta"]["redrive"]["letter"], **each}) + "\\n")
         file.flush()
         os.fsync(file.fileno())
-    time.sleep(plan.get("seconds", 0))
+    hold = plan.get("hold")
+    begun = len((HERE / "calls.jsonl").read_text().splitlines())
+    while hold is not None and begun > plan.get("from", 0) and not (HERE / hold).exists():
+        time.sleep(0.01)
     bad = [each for each in event["events"] if each["meta"]["kafka"]["offset"] in plan.get("poison", ())]
     if bad:
         raise ValueError("still poison")
@@ -151,9 +154,9 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(both):
 def test_a_run_that_is_killed_goes_on_where_it_was_and_nothing_is_lost(both):
     both.keep(*(a_letter(offset, partition=offset % 3) for offset in range(300)))
     both.keep(*(a_letter(offset, kind="KeyError") for offset in range(400, 410)))
-    both.plan(seconds=0.02)
+    both.plan(hold="never", **{"from": 100})
     with both.start(*TO_HANDLER, "--error", "ValueError", *YES) as process:
-        both.until_called(100)
+        both.until_called(101)
         process.kill()
         process.communicate()
     marked = both.marks("delivered")
@@ -215,11 +218,14 @@ def test_a_handler_that_is_still_broken_ends_it_and_leaves_all_waiting(place):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_lets_the_call_that_runs_end_and_the_next_run_goes_on(place, number):
     place.keep(*(a_letter(offset) for offset in range(40)))
-    place.plan(seconds=0.3)
+    place.plan(hold="go")
     with place.start(*TO_HANDLER, *YES) as process:
         place.until_called(10)
         process.send_signal(number)
-        out, err = process.communicate(timeout=30)
+        heard = next(line for line in process.stderr if "stopping" in line)
+        (place.directory / "go").touch()
+        out, rest = process.communicate(timeout=60)
+        err = heard + rest
     assert process.returncode == 130, err
     assert "stopping" in err
     assert "waiting as before" in err

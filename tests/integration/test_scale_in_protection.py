@@ -7,7 +7,6 @@ import pytest
 from support.ecs_agent import AgentStandIn
 from support.running import Stage
 
-pytestmark = pytest.mark.timeout(60)
 ON_ECS = {"shutdown/scale_in_protection": "ecs"}
 
 

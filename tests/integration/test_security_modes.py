@@ -11,7 +11,7 @@ from kafka.security import MODES
 from support.commands import started
 from support.recorded import all_accounted_for, first_hand_outs_in_order
 
-pytestmark = [pytest.mark.timeout(60), pytest.mark.xdist_group("secure-kafka")]
+pytestmark = pytest.mark.xdist_group("secure-kafka")
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -11,10 +11,9 @@ from support.recorded import all_accounted_for, commits_not_ahead, first_hand_ou
 
 pytestmark = [pytest.mark.timeout(90), pytest.mark.xdist_group("secure-kafka")]
 
-SHORT, SHORTER = 7, 4
+SHORT, SHORTER = 15, 4
 """Seconds that a token is good for; the client asks for a new one after four fifths of it. With the shorter ones a
 renewal may be refused for a moment, as the broker does where two of a connection come within a second."""
-QUICK = {"session_timeout_ms": 2000, "heartbeat_interval_ms": 300}
 
 
 @contextmanager
@@ -26,7 +25,7 @@ def underway(secure_kafka, mode, tmp_path, unique, **tokens):
         if tokens:
             stage.tokens(**tokens)
         send(stage)
-        poller = stage.start(stage.action(None, **QUICK))
+        poller = stage.start(stage.action())
         poller.until(lambda: stage.drained() and stage.all_committed(), "not drained and committed")
         yield stage, poller
         assert poller.stop() == 0

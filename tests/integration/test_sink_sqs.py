@@ -215,7 +215,7 @@ def test_a_connection_that_is_cut_loses_nothing_and_may_double(aws, kind, expect
 
 def test_an_answer_that_comes_too_late_is_no_answer(aws):
     url = aws.queue()
-    slow = SqsSink(aws_places.queue(aws.account._replace(timeout=0.2), url))
+    slow = SqsSink(aws_places.queue(aws.account._replace(timeout=3.0), url))
     slow.check()
     aws.proxy.fault("delay", "sqs:SendMessageBatch", seconds=30)
     with pytest.raises(Transient, match=r"ReadTimeoutError.*dead_letter\.config\.timeout"):
@@ -228,7 +228,7 @@ def test_many_threads_write_at_once_with_one_client(aws):
     together = threading.Barrier(25)
 
     def write(number):
-        together.wait(10)
+        together.wait(60)
         shared.write([event_letter(number)])
 
     with ThreadPoolExecutor(25) as pool:

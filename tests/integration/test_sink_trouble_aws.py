@@ -13,7 +13,7 @@ from support.sink_places import BucketPlace, QueuePlace
 from support.sink_scene import Scene
 
 pytestmark = pytest.mark.timeout(90)
-LASTS = 2.0
+LASTS = 3.0
 """Seconds: by then the letters were tried more than once."""
 
 

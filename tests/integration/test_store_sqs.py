@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import threading
-import time
 
 import pytest
 
@@ -16,6 +15,7 @@ from datahub_poller.deadletter.sqs import SqsSink
 from datahub_poller.deadletter.sqs_store import SqsStore
 from datahub_poller.deadletter.store import Mark
 from datahub_poller.errors import CannotStart, Transient
+from support.brokers import eventually
 from support.handlers import envelope
 from support.letters import event_letter, undecodable_letter
 from support.on_aws import on_aws
@@ -303,14 +303,20 @@ def test_what_cannot_be_renewed_now_is_renewed_the_next_time(aws, opened, kind):
 
 
 def test_a_thread_renews_what_is_held_while_a_redrive_takes_long(aws, opened):
-    url = aws.queue()
+    url, clock = aws.queue(), Clock()
     fill(aws, url, numbered(3))
-    first = opened(url, hidden=2, beat=0.1)
+    first = opened(url, beat=0.1, clock=clock)
     (stored, *_) = first.scan()
-    ends = time.monotonic() + 2.5
-    while time.monotonic() < ends:
-        assert aws.waiting(url) == (0, 3)
-        time.sleep(0.05)
+
+    def renewals():
+        return aws.proxy.asked("sqs:ChangeMessageVisibilityBatch")
+
+    for at, times in ((151.0, 1), (302.0, 2)):
+        clock.now = at
+        eventually(lambda times=times: len(renewals()) == times, "nothing is renewed")
+    hidden = {int(entry["VisibilityTimeout"]) for each in renewals() for entry in each.json()["Entries"]}
+    assert hidden == {300}
+    assert aws.waiting(url) == (0, 3)
     first.mark([of(stored)])
     first.close()
     assert aws.waiting(url) == (2, 0)

@@ -299,7 +299,7 @@ def test_a_registry_that_is_away_is_told_once_and_given_up_with_a_count(stage):
     stage.registry.interfere = lambda request: Interference(status=503, body=b"down") if request == asked else None
     began = time.monotonic()
     done = tail(stage, changes={f"{CONNECTION}/client_timeout_seconds": 4})
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 45
     assert done.code == 1
     assert shown(done) == names(others)
     waiting, summary, end = done.err.splitlines()

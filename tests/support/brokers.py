@@ -18,7 +18,7 @@ from datahub_poller.demo.broker import MockCluster
 
 QUIET: Final = {"log_level": 0}
 REQUEST: Final = 5.0
-PATIENCE: Final = 20.0
+PATIENCE: Final = 60.0
 
 Result = TypeVar("Result")
 

@@ -23,7 +23,7 @@ class OnAws:
 
     def __init__(self, moto: MotoServer, proxy: FaultingProxy) -> None:
         self.proxy = proxy
-        self.account = Account(REGION, proxy.url, None, 5.0)
+        self.account = Account(REGION, proxy.url, None, 20.0)
         self.persons = self.account._replace(command=recorded_calls.PERSON)
         self._moto = moto
 

@@ -32,7 +32,7 @@ from support.letters import parsed, record_of
 from support.recorded import Place, Recorded
 from support.tether import tethered
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 PLATFORM_SCHEMA, CHANGE_LOG_SCHEMA = 4, 2
 ROUTES = ("pe", "mcl", "mcl_timeseries")
 SOURCES = os.pathsep.join(str(Path(package.__file__).parents[1]) for package in (datahub_poller, datahub_handler))
@@ -112,7 +112,7 @@ class Running:
         if not served:
             return None
         address = urlsplit(served[-1]["url"])
-        connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=2.0)
+        connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=20.0)
         try:
             connection.request("GET", "/status")
             document: Status = json.loads(connection.getresponse().read())
@@ -149,6 +149,14 @@ class Running:
 
     def signal(self, number: int) -> None:
         self._process.send_signal(number)
+
+    def insist(self, number: int) -> None:
+        """The second signal, and more until it ends: two that come together count as one."""
+        for _ in range(20):
+            time.sleep(0.3)
+            if self.exit_code is not None:
+                return
+            self.signal(number)
 
     def kill(self) -> None:
         """As the kernel's out-of-memory killer does, and wait until it is gone."""

@@ -100,7 +100,7 @@ class _OfAws:
         self.environ: Mapping[str, str] = {name: environ[name] for name in environ if name.startswith("AWS_")}
 
     def _section(self, kind: str, **config: Any) -> dict[str, Any]:
-        reached = {"region": REGION, "endpoint": self._aws.proxy.url, "timeout": "1s"}
+        reached = {"region": REGION, "endpoint": self._aws.proxy.url, "timeout": "3s"}
         return {"type": kind, "config": {**reached, **config}}
 
 

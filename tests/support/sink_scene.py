@@ -22,7 +22,7 @@ from support.sink_places import SinkPlace
 
 PARTITIONS = 3
 BURST, POISON = 10, (2, 5, 7)
-RECOVERY = 45.0
+RECOVERY = 90.0
 """Seconds. A place that was away for a minute is tried again after half of one."""
 
 

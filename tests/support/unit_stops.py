@@ -21,7 +21,7 @@ def keep_busy(stage: Stage, start: Callable[[], Running], seconds: float) -> Run
 
 def finishes_its_batch(stage: Stage, unit: Unit, start: Callable[[], Running]) -> None:
     """A stop lets the running call finish and commits it; what came meanwhile is not begun."""
-    poller = keep_busy(stage, start, 3)
+    poller = keep_busy(stage, start, 6)
     more = stage.send("pe", 0, 5)
     began = time.monotonic()
     poller.signal(_stop(unit))

@@ -10,6 +10,7 @@ import sys
 import tomllib
 from pathlib import Path, PurePosixPath
 
+import promql_parser
 import pytest
 import yaml
 
@@ -272,6 +273,12 @@ def test_what_prometheus_and_grafana_are_given_is_there_and_cannot_be_written_to
     assert {panel["datasource"]["uid"] for panel in DASHBOARD["panels"]} == {source["uid"]}
 
 
+@pytest.mark.parametrize("wrong", ["sum(rate(x[5m])) by action)", "rate(x)", "histogram_quantile(sum(x))"])
+def test_a_question_that_prometheus_would_refuse_is_found(wrong):
+    with pytest.raises(ValueError, match=r"expected|unexpected"):
+        promql_parser.parse(wrong)
+
+
 def test_the_dashboard_shows_series_that_there_are_with_labels_that_they_have():
     series = {metric.name: set(metric.labels) for metric in CATALOGUE}
     for metric in CATALOGUE:
@@ -285,7 +292,7 @@ def test_the_dashboard_shows_series_that_there_are_with_labels_that_they_have():
             labels = {label.strip() for group in grouped for label in group.split(",")}
             assert labels <= series[name], target["expr"]
             assert set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"])) <= labels | {"instance"}
-            assert target["expr"].count("(") == target["expr"].count(")")
+            assert promql_parser.parse(target["expr"])
             shown.add(name)
     assert len(shown) >= 15
     assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])

@@ -204,7 +204,7 @@ CATALOGUE: Final[tuple[Metric, ...]] = (
     ),
     _gauge(
         "handler_slots",
-        "Calls that can run at once: batch.concurrency, and no more than partitions of this process, but 1.",
+        "Calls that can run at once: batch.concurrency, or fewer where this process has fewer partitions.",
         _slots,
     ),
     _histogram("batch_size", "Events in a call.", lambda status: status.figures.batch_size, CloudWatch("BatchSize")),
