@@ -239,7 +239,7 @@ def test_a_signal_lets_the_call_that_runs_end_and_the_next_run_goes_on(place, nu
 
 def test_a_second_signal_ends_it_at_once(place):
     place.keep(a_letter(1))
-    place.plan(seconds=60)
+    place.plan(hold="never")
     with place.start(*TO_HANDLER, *YES) as process:
         place.until_called(1)
         process.send_signal(signal.SIGINT)
