@@ -1,13 +1,10 @@
-"""infra/ec2/group.yaml: what checkers say, what it makes, its rights, and what a machine does when it starts."""
+"""infra/ec2/group.yaml: what checkers say, what it makes, its rights. `test_infra_first_start.py` runs its script."""
 
 from __future__ import annotations
 
 import copy
 import json
-import os
 import re
-import shutil
-import subprocess
 import uuid
 
 import pytest
@@ -250,131 +247,3 @@ def test_metadata_has_a_token_the_disk_is_encrypted_and_nothing_is_public():
     (network,) = DATA["NetworkInterfaces"]
     assert network["AssociatePublicIpAddress"] is False
     assert "SecurityGroupIngress" not in DOCUMENT["Resources"]["Doors"]["Properties"]
-
-
-STAND_INS = {
-    "dnf": "",
-    "sleep": "",
-    "journalctl": "echo its last words",
-    "systemctl": 'case "$*" in *NRestarts*) echo "${NRESTARTS:-0}";; "is-active"*) exit "${INACTIVE:-0}";; esac',
-    "aws": 'cp -R "$FILES/." "$4"',
-    "python3.11": 'mkdir -p "$3/bin"; cp "$(dirname "$0")/pip" "$3/bin/pip"',
-    "pip": 'exit "${PIP:-0}"',
-    "cfn-signal": "",
-    "amazon-cloudwatch-agent-ctl": "",
-}
-NAMED = {"FilesBucket": "files", "FilesPrefix": "p", "AWS::Region": "r", "GroupName": "g", "AWS::StackName": "s"}
-
-
-class FirstStart:
-    """A machine's first script as it is, below a directory, with stand-ins for what changes the machine or asks AWS."""
-
-    def __init__(self, directory):
-        self.files, self.machine = directory / "files", directory / "machine"
-        self._programs, self._calls = directory / "programs", directory / "calls"
-        self._directories()
-        for each in (*EC2.glob("*.service"), *EC2.glob("*.sh"), *EC2.glob("*.py"), *EC2.glob("*.json")):
-            shutil.copy(each, self.files)
-        for name in ("datahub_poller-0.1.0-py3-none-any.whl", "requirements.txt"):
-            (self.files / name).touch()
-        for name in ("tag-sync.yaml", "owners.yaml", "tag_sync.py", "tag-sync.env"):
-            (self.files / "actions" / name).write_text(name)
-
-    def _directories(self):
-        agent = self.machine / "opt/aws/amazon-cloudwatch-agent/bin"
-        for each in (self.files / "actions", self.machine / "etc/systemd/system", agent, self._programs):
-            each.mkdir(parents=True)
-        (self.machine / "opt/aws/bin").mkdir()
-        at = {"cfn-signal": self.machine / "opt/aws/bin", "amazon-cloudwatch-agent-ctl": agent}
-        for name, body in STAND_INS.items():
-            program = at.get(name, self._programs) / name
-            program.write_text(f'#!/bin/sh\necho "$(basename "$0") $*" >> {self._calls}\n{body}\n')
-            program.chmod(0o755)
-
-    def run(self, logs="true", **environ):
-        script = DATA["UserData"]["Fn::Base64"]["Fn::Sub"]
-        for name, value in {**NAMED, "CloudWatchLogs": logs}.items():
-            script = script.replace(f"${{{name}}}", value)
-        assert "${" not in script.replace("${!", "")
-        script = script.replace("${!", "${")
-        for place in ("/etc/", "/opt/"):
-            script = script.replace(place, f"{self.machine}{place}")
-        path = f"{self._programs}{os.pathsep}/usr/bin{os.pathsep}/bin"
-        return subprocess.run(
-            ["bash", "-c", script],
-            env={"PATH": path, "FILES": str(self.files), **environ},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    def called(self, word):
-        return [line for line in self._calls.read_text().splitlines() if word in line]
-
-
-@pytest.fixture
-def machine(tmp_path):
-    if shutil.which("bash") is None:
-        pytest.skip("bash is not here")
-    return FirstStart(tmp_path)
-
-
-def test_a_machine_installs_what_lies_in_the_bucket_and_starts_every_action(machine):
-    done = machine.run()
-    assert done.returncode == 0, done.stderr
-    etc = machine.machine / "etc"
-    assert {each.name: oct(each.stat().st_mode & 0o777) for each in (etc / "datahub-poller").iterdir()} == {
-        "tag-sync.yaml": "0o644",
-        "owners.yaml": "0o644",
-        "tag_sync.py": "0o644",
-        "tag-sync.env": "0o600",
-    }
-    assert (etc / "datahub-poller-drain.env").read_text() == "HOOK=drain\nGROUP=g\nLINGER=10\n"
-    programs = machine.machine / "opt/datahub-poller/bin"
-    assert os.access(programs / "drain.sh", os.X_OK)
-    assert (programs / "journal_file.py").is_file()
-    assert {each.name for each in (etc / "systemd/system").iterdir()} == {each.name for each in EC2.glob("*.service")}
-    assert machine.called("enable") == [
-        "systemctl enable --now datahub-poller-drain.service",
-        "systemctl enable --now datahub-poller-logs@owners.service",
-        "systemctl enable --now datahub-poller@owners.service",
-        "systemctl enable --now datahub-poller-logs@tag-sync.service",
-        "systemctl enable --now datahub-poller@tag-sync.service",
-    ]
-    assert len(machine.called("--require-hashes")) == 1
-    assert machine.called("cfn-signal") == ["cfn-signal --exit-code 0 --stack s --resource Group --region r"]
-
-
-def test_the_agent_is_given_its_file_with_the_stack_s_log_group(machine):
-    assert machine.run().returncode == 0
-    given = machine.machine / "etc/datahub-poller-logs.json"
-    (collected,) = json.loads(given.read_text())["logs"]["logs_collected"]["files"]["collect_list"]
-    assert collected["log_group_name"] == "/datahub-poller/g"
-    made = DOCUMENT["Resources"]["Logs"]["Properties"]["LogGroupName"]["Fn::Sub"]
-    assert made.replace("${GroupName}", "g") == collected["log_group_name"]
-    assert machine.called("amazon-cloudwatch-agent-ctl") == [
-        f"amazon-cloudwatch-agent-ctl -a fetch-config -m ec2 -s -c file:{given}"
-    ]
-
-
-def test_without_cloudwatch_there_is_no_agent_and_no_copy_of_the_journal(machine):
-    assert machine.run(logs="false").returncode == 0
-    assert machine.called("amazon-cloudwatch") == machine.called("datahub-poller-logs") == []
-    assert "LINGER" not in (machine.machine / "etc/datahub-poller-drain.env").read_text()
-
-
-@pytest.mark.parametrize("trouble", [{"PIP": "1"}, {"INACTIVE": "3"}, {"NRESTARTS": "2"}], ids=str)
-def test_a_version_that_is_not_installed_or_does_not_stay_up_is_told_to_cloudformation(trouble, machine):
-    done = machine.run(**trouble)
-    assert done.returncode != 0
-    assert machine.called("cfn-signal") == ["cfn-signal --exit-code 1 --stack s --resource Group --region r"]
-    if "PIP" not in trouble:
-        assert "does not stay up" in done.stdout
-        assert "its last words" in done.stdout
-
-
-def test_pollers_are_given_longer_than_they_wait_for_brokers(machine):
-    """Within that time a poller that reaches nobody would still look well."""
-    assert machine.run().returncode == 0
-    (waited,) = machine.called("sleep")
-    assert int(waited.split()[1]) > 60 + 10  # client_timeout_seconds, and what it takes to start
