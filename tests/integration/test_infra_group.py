@@ -15,7 +15,7 @@ from datahub_poller.errors import SchemaNotFound
 from datahub_poller.model import SchemaKey
 from support.on_aws import on_aws
 from support.policies import Call, not_allowed, not_called
-from support.templates import INFRA, Stack, lint, passes_checkov, settled
+from support.templates import INFRA, Stack, broken_rules, lint, passes_checkov, settled
 from support.units import Unit
 
 pytestmark = pytest.mark.timeout(120)
@@ -129,6 +129,9 @@ def test_the_group_lets_machines_drain_before_they_end(aws):
     assert wanted["CapacityRebalance"] is True
     (hook,) = wanted["LifecycleHookSpecificationList"]
     assert hook["LifecycleTransition"] == "autoscaling:EC2_INSTANCE_TERMINATING"
+    # As long as is said, and no machine is held where nobody answers. `test_infra_drain.py` answers by the hook's name.
+    assert hook["HeartbeatTimeout"] == {"Ref": "DrainSeconds"}
+    assert hook["DefaultResult"] == "CONTINUE"
 
 
 def test_a_drain_fits_into_what_the_group_and_spot_wait():
@@ -145,9 +148,27 @@ def test_a_new_version_is_good_only_when_its_machines_say_so():
     assert creation["Count"] == {"Ref": "MinMachines"}
     assert DOCUMENT["Parameters"]["MinMachines"]["MinValue"] >= 1
     assert update["WaitOnResourceSignals"] is True
-    # CloudFormation refuses a group whose most is not above what stays in service.
-    assert DOCUMENT["Parameters"]["MaxMachines"]["MinValue"] > update["MinInstancesInService"]
     assert GROUP["DependsOn"] == "Rights"
+
+
+def test_a_new_machine_comes_before_an_old_one_goes_however_many_there_are():
+    update, group = GROUP["UpdatePolicy"]["AutoScalingRollingUpdate"], GROUP["Properties"]
+    assert update["MinInstancesInService"] == group["MinSize"] == {"Ref": "MinMachines"}
+    assert update["MaxBatchSize"] == 1
+    # CloudFormation refuses a group whose most is not above what stays in service, at its first update.
+    assert broken_rules(DOCUMENT, {"MinMachines": "3", "MaxMachines": "4"}) == []
+    (said,) = broken_rules(DOCUMENT, {"MinMachines": "3", "MaxMachines": "3"})
+    assert "MaxMachines above MinMachines" in said
+    least = {name: DOCUMENT["Parameters"][name]["MinValue"] for name in ("MinMachines", "MaxMachines")}
+    assert least["MaxMachines"] > least["MinMachines"]
+
+
+def test_a_first_stack_that_is_taken_back_leaves_nothing_in_the_way_of_the_next():
+    """Its log group has a name of its own; that of a stack that worked stays."""
+    assert DOCUMENT["Resources"]["Logs"]["DeletionPolicy"] == "RetainExceptOnCreate"
+    assert {each["DeletionPolicy"] for each in DOCUMENT["Resources"].values() if "DeletionPolicy" in each} == {
+        "RetainExceptOnCreate"
+    }
 
 
 def glue_calls(aws):

@@ -70,6 +70,8 @@ def deciding(document: Mapping[str, Any], parameters: Mapping[str, str]) -> Call
                 return all(holds(each) for each in several)
             case {"Fn::Or": several}:
                 return any(holds(each) for each in several)
+            case {"Fn::Equals": [{"Ref": name}, {"Ref": other}]}:
+                return values[name] == values[other]
             case {"Fn::Equals": [{"Ref": name} | {"Fn::Join": [_, {"Ref": name}]}, text]}:
                 return values[name] == str(text)
             case {"Fn::Equals": [{"Fn::Select": [number, {"Fn::Split": [between, {"Fn::Sub": given}]}]}, text]}:
@@ -88,7 +90,7 @@ def broken_rules(document: Mapping[str, Any], parameters: Mapping[str, str]) -> 
     return [
         each["AssertDescription"]
         for rule in document.get("Rules", {}).values()
-        if holds(rule["RuleCondition"])
+        if "RuleCondition" not in rule or holds(rule["RuleCondition"])
         for each in rule["Assertions"]
         if not holds(each["Assert"])
     ]
