@@ -1,17 +1,25 @@
-"""infra/ec2/drain.sh against an instance metadata service on loopback, with stand-ins for systemctl and aws."""
+"""infra/ec2/drain.sh against an instance metadata service on loopback, with stand-ins for systemctl and aws.
+
+By itself, and as the unit runs it that a machine's first script has installed.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
+import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from support.first_start import DOCUMENT, FirstStart
+from support.pretend_machine import Machine, missing
 from support.templates import INFRA
+from support.tether import tethered
+from support.units import Unit
 
 pytestmark = pytest.mark.timeout(60)
 SCRIPT = INFRA / "ec2" / "drain.sh"
@@ -65,15 +73,20 @@ def metadata():
     service.server.server_close()
 
 
-@pytest.fixture
-def drained(metadata, tmp_path):
-    """Starts the script; what it calls is a line each in `calls`."""
-    calls = tmp_path / "calls"
+def stand_ins(directory, calls):
+    """What is called is a line each in `calls`."""
     calls.touch()
     for name in ("systemctl", "aws"):
-        stand_in = tmp_path / name
-        stand_in.write_text(f'#!/bin/sh\necho "{name} $*" >> {calls}\nexit ${{CODE_{name}:-0}}\n')
-        stand_in.chmod(0o755)
+        program = directory / name
+        program.write_text(f'#!/bin/sh\necho "{name} $*" >> {calls}\nexit ${{CODE_{name}:-0}}\n')
+        program.chmod(0o755)
+
+
+@pytest.fixture
+def drained(metadata, tmp_path):
+    """Starts the script."""
+    calls = tmp_path / "calls"
+    stand_ins(tmp_path, calls)
     started = []
 
     def start(**environ):
@@ -201,3 +214,33 @@ def test_without_a_metadata_service_it_goes_on_looking(drained):
     process = drained(IMDS="http://127.0.0.1:9")
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(0.5)
+
+
+@curl
+@pytest.mark.skipif(bool(missing()), reason=missing() or "it can")
+def test_the_unit_s_own_line_drains_and_answers_the_group_s_hook(metadata, tmp_path):
+    """As it was installed: the unit, what it runs and its variables, of which the last two alone are the test's."""
+    first = FirstStart(tmp_path)
+    assert first.run().returncode == 0
+    written, variables = tmp_path / "written", first.machine / "etc/datahub-poller-drain.env"
+    written.mkdir()
+    variables.write_text(variables.read_text().replace("LINGER=10", "LINGER=0") + f"IMDS={metadata.url}\nEVERY=0.05\n")
+    unit = Unit(first.machine / "etc/systemd/system/datahub-poller-drain.service")
+    metadata.says |= STAYS
+    with Machine(first.machine, written) as machine:
+        stand_ins(first.machine / "usr/local/sbin", written / "calls")
+        until(lambda: machine.ready)
+        process = subprocess.Popen(tethered([sys.executable, *machine.program(unit)]))
+        try:
+            until(lambda: metadata.looks >= 2)
+            assert (written / "calls").read_text() == ""
+            metadata.says |= SCALE_IN
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
+            process.wait()
+    (hook,) = DOCUMENT["Resources"]["Group"]["Properties"]["LifecycleHookSpecificationList"]
+    told = TOLD.replace("-name drain", f"-name {hook['LifecycleHookName']}").replace(
+        "pollers --instance", "g --instance"
+    )
+    assert (written / "calls").read_text().splitlines() == [STOP, told]

@@ -51,6 +51,13 @@ def test_what_is_wrong_in_a_unit_is_said_whatever_the_exit_code(tmp_path, old, n
     assert verified(tmp_path, POLLER, text.replace(old, new))[1]
 
 
+@each_unit
+def test_a_system_call_that_is_not_allowed_fails_and_kills_nothing(unit):
+    """By systemd's default it kills, and a program that only tries and goes on without would be gone."""
+    assert unit.settings("SystemCallFilter")
+    assert unit.setting("SystemCallErrorNumber") == "EPERM"
+
+
 @analyzed
 @each_unit
 def test_it_is_exposed_no_more_than_is_said(unit, tmp_path):

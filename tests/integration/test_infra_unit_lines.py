@@ -107,6 +107,16 @@ def test_a_wrong_action_file_ends_it_with_the_code_that_is_not_started_again(ins
     assert str(installed.start(POLLER).wait()) == POLLER.setting("RestartPreventExitStatus")
 
 
+def test_a_deadline_that_does_not_fit_into_the_unit_s_stop_is_told(installed):
+    installed.stage.create(1, "pe")
+    installed.action({"shutdown/deadline": POLLER.setting("TimeoutStopSec")})
+    installed.start(LOGS)
+    poller = installed.start(POLLER)
+    poller.until(lambda: "between SIGTERM and SIGKILL (STOP_TIMEOUT)" in poller.text(), "no warning")
+    poller.signal(STOP)
+    assert poller.wait() == 0
+
+
 def test_letters_lie_in_the_one_directory_that_is_written_to(installed):
     stage = installed.stage
     stage.create(1, "pe")
@@ -140,7 +150,8 @@ def test_the_agent_s_file_has_every_line_and_metrics_as_cloudwatch_takes_them(in
     while not poller.lines("stopped"):
         assert time.monotonic() < end, "its last line does not come"
         time.sleep(0.02)
-    assert [line["Starts"] for line in emf()] == [1] + [0] * (len(emf()) - 1)
+    starts = [line["Starts"] for line in emf()]
+    assert starts == [1] + [0] * (len(starts) - 1)
     for line in poller.text().splitlines():
         json.loads(line)  # nothing is cut and nothing is joined
 

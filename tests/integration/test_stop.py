@@ -51,7 +51,7 @@ def test_where_it_would_be_killed_before_its_deadline_it_says_so_at_the_start(st
     line = poller.wait_for("action file")
     assert line["level"] == "warning"
     assert line["about"].startswith("shutdown.deadline (10s) and 5 s for the end do not fit into the 12 s")
-    assert "Raise the container's stop timeout to 15 s, or lower shutdown.deadline to 7s" in line["about"]
+    assert "Raise the stop timeout to 15 s, or lower shutdown.deadline to 7s" in line["about"]
     assert poller.stop() == 0
 
 

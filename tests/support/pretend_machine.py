@@ -1,5 +1,7 @@
 """A machine as units see it, without systemd: its own directories at /opt, /etc, /var and /run, and a real journal.
 
+Programs in its /usr/local/sbin stand in for the system's.
+
 A `Machine` is a namespace of mounts in which the directories of `base` stand at those places, with what was there
 before beside them, and in which systemd-journald runs. Run as a program, it becomes what a unit's ExecStart says: at
 the paths of the unit, with the variables of its files, on a root that cannot be written to, its output in the journal.
@@ -26,22 +28,22 @@ from support.units import Unit, as_systemd_runs
 JOURNALD = Path("/lib/systemd/systemd-journald")
 # Alone: without the kernel's messages and the audit, and nothing on the disk.
 QUIET = "[Journal]\nStorage=volatile\nReadKMsg=no\nAudit=no\nForwardToSyslog=no\nForwardToWall=no\n"
-_PLACES = ("opt", "etc", "var/lib", "var/log", "run")
+_PLACES = ("opt", "etc", "usr/local/sbin", "var/lib", "var/log", "run")
 _SCRIPT = """
 set -e
 base=$1; written=$2
 mount --make-rprivate /
 mount --bind "$base" "$base"
-for place in opt etc var/lib var/log run; do
+for place in opt etc usr/local/sbin var/lib var/log run; do
     mkdir -p "$base/was/$place"
     mount --bind "/$place" "$base/was/$place"
     for each in "/$place"/*; do
-        [ -e "$base/$place/${each##*/}" ] || ln -s "$base/was$each" "$base/$place/"
+        [ ! -e "$each" ] || [ -e "$base/$place/${each##*/}" ] || ln -s "$base/was$each" "$base/$place/"
     done
     mount --bind "$base/$place" "/$place"
 done
 mount --bind "$written" "$written"
-for place in / /opt /etc; do mount -o remount,bind,ro "$place"; done
+for place in / /opt /etc /usr/local/sbin; do mount -o remount,bind,ro "$place"; done
 exec "$3"
 """
 _NAMESPACES = ("--mount", "--cgroup")

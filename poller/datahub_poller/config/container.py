@@ -68,7 +68,7 @@ def stop_warning(deadline: float, environ: Mapping[str, str]) -> str | None:
     return (
         f"shutdown.deadline ({duration_text(deadline)}) and {END_SECONDS:g} s for the end do not fit into the "
         f"{timeout:g} s between SIGTERM and SIGKILL ({STOP_TIMEOUT}): a batch in work would be cut off and done again. "
-        f"Raise the container's stop timeout to {deadline + END_SECONDS:g} s{lower}"
+        f"Raise the stop timeout to {deadline + END_SECONDS:g} s{lower}"
     )
 
 
