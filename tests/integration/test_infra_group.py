@@ -141,6 +141,8 @@ def test_a_drain_fits_into_what_the_group_and_spot_wait():
     assert drain["MinValue"] >= look + stop + linger + asked
     assert f"LINGER={linger}\n" in DATA["UserData"]["Fn::Base64"]["Fn::Sub"].replace(" >>", "\n")
     assert look + stop + linger < 120, "Spot gives two minutes"
+    (longer,) = re.findall(r"TimeoutStopSec=(\d+)s", (EC2 / "README.md").read_text())
+    assert look + int(longer) + linger + asked < drain["Default"] <= 120
 
 
 def test_a_new_version_is_good_only_when_its_machines_say_so():

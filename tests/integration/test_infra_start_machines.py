@@ -20,13 +20,22 @@ PAGE = INFRA / "ec2" / "README.md"
 TEMPLATE, _ = decode(str(INFRA / "ec2" / "group.yaml"))
 SERVICE, _ = decode(str(INFRA / "ecs" / "service.yaml"))
 NOT_HERE = {
-    "make wheel": "it is made and installed in test_wheel.py",
-    "aws logs tail": "follows without end; a command of the AWS command line, not of its API",
+    "aws logs tail": "a command of the AWS command line, not of its API",
     "FilesPrefix=2": "the emulator fails where it is to change an auto-scaling group",
     "FilesPrefix=1": "the emulator fails where it is to change an auto-scaling group",
 }
 """Commands that are not run, by how they begin or end, and why. Those of the runbook and of one machine by hand need a
 machine with systemd."""
+
+
+MAKE = """#!/bin/sh
+set -e
+[ "$*" = wheel ]
+mkdir -p dist
+echo x >> versions
+touch "dist/datahub_poller-0.$(wc -l < versions).0-py3-none-any.whl"
+"""
+"""Makes the wheel of a later version each time, beside what is there, as the builder does. The real: test_wheel.py."""
 
 
 def is_that(command, key):
@@ -46,8 +55,9 @@ def aws(moto_server, monkeypatch):
 @pytest.fixture
 def at_home(tmp_path):
     """What is in the working directory of who follows the page."""
-    (tmp_path / "dist").mkdir()
-    (tmp_path / "dist" / "datahub_poller-0.1.0-py3-none-any.whl").touch()
+    make = tmp_path / "make"
+    make.write_text(MAKE)
+    make.chmod(0o755)
     (tmp_path / "requirements.txt").symlink_to(ROOT / "requirements.txt")
     (tmp_path / "tag_sync.py").write_text("def handle(event, context): ...\n")
     return tmp_path
@@ -85,8 +95,15 @@ def test_from_nothing_to_a_group_with_alarms_and_the_next_version_s_folder(aws, 
     assert action.metrics.emf
     assert action.name == "tag-sync"
 
+    # pip refuses two versions of one package.
+    wheels = [key for key in keys if key.endswith(".whl")]
+    assert wheels == [f"{version}/datahub_poller-0.{version}.0-py3-none-any.whl" for version in ("1", "2")]
+
+    (told,) = aws.client("sns", REGION).list_subscriptions_by_topic(TopicArn=said["TOPIC"])["Subscriptions"]
+    assert told["Protocol"] == "email"
     alarms = aws.client("cloudwatch", REGION).describe_alarms()["MetricAlarms"]
-    assert {each["AlarmName"] for each in alarms} >= {"tag-sync-lag", "tag-sync-silence"}
+    of_the_page = [each for each in alarms if each["AlarmName"] in ("tag-sync-lag", "tag-sync-silence")]
+    assert [each["AlarmActions"] for each in of_the_page] == [[told["TopicArn"]]] * 2
 
 
 def test_its_alarms_are_those_of_the_service_s_template():
@@ -118,12 +135,14 @@ def test_what_is_not_run_is_on_the_page_and_has_its_reason():
     for key, reason in NOT_HERE.items():
         assert sum(is_that(command, key) for command in given) == 1
         assert len(reason) > 10
-    assert len([command for command in given if run_here(command)]) >= 15
+    assert len([command for command in given if run_here(command)]) >= 20
 
 
 def test_the_page_sends_what_the_first_script_installs():
     script = json.dumps(TEMPLATE["Resources"]["Machine"]["Properties"]["LaunchTemplateData"]["UserData"])
-    (copied,) = [command for command in commands(PAGE) if command.startswith("cp dist/")]
+    # The first time and with a newer poller.
+    copied, again = [command for command in commands(PAGE) if command.startswith("cp dist/")]
+    assert copied == again
     for file in (*(INFRA / "ec2").glob("*.sh"), *(INFRA / "ec2").glob("*.py"), *(INFRA / "ec2").glob("*.json")):
         assert f"infra/ec2/{file.name}" in copied
         assert f"$files/{file.name}" in script
@@ -137,3 +156,30 @@ def test_another_version_is_another_launch_template_and_nothing_else_is_said_aga
     assert "s3://${FilesBucket}/${FilesPrefix}/" in script
     used = TEMPLATE["Resources"]["Group"]["Properties"]["MixedInstancesPolicy"]["LaunchTemplate"]
     assert used["LaunchTemplateSpecification"]["Version"] == {"Fn::GetAtt": ["Machine", "LatestVersionNumber"]}
+
+
+def test_the_first_deployment_alone_is_not_taken_back():
+    first, *later = [command for command in commands(PAGE) if "--template-file infra/ec2/group.yaml" in command]
+    assert "--disable-rollback" in first
+    assert len(later) == 2
+    assert not any("--disable-rollback" in command for command in later)
+    # What is read and taken away after it is what the first made.
+    text = PAGE.read_text().partition("### The first deployment fails")[2].partition("\n### ")[0]
+    group = re.search(r"GroupName=(\S+)", first)
+    assert group is not None
+    name = TEMPLATE["Resources"]["Logs"]["Properties"]["LogGroupName"]["Fn::Sub"].replace("${GroupName}", group[1])
+    assert f"aws logs tail {name} " in text
+    assert f"aws logs delete-log-group --log-group-name {name}\n" in text
+    stack = re.search(r"--stack-name (\S+)", first)
+    assert stack is not None
+    assert set(re.findall(r"--stack-name (\S+)", text)) == {stack[1]}
+
+
+def test_one_machine_by_hand_is_made_as_the_first_script_makes_it():
+    """By a Python that may be too old under another name, what the poller needs would not be installed."""
+    script = TEMPLATE["Resources"]["Machine"]["Properties"]["LaunchTemplateData"]["UserData"]["Fn::Base64"]["Fn::Sub"]
+    text = PAGE.read_text().partition("## One machine by hand")[2]
+    typed = [line[2:] for line in text.splitlines() if line.startswith("# ")]
+    (made,) = [line for line in typed if " -m venv " in line]
+    assert made in script
+    assert not [line for line in typed if "tag-sync.env" in line and not line.startswith("test ! -e")]

@@ -85,6 +85,15 @@ def test_it_gives_the_poller_longer_than_the_poller_takes():
     assert POLLER.setting("Restart") == "on-failure"
 
 
+def test_the_poller_is_told_how_long_systemd_waits():
+    told = dict(each.split("=", 1) for each in POLLER.settings("Environment"))
+    assert float(told["STOP_TIMEOUT"]) == POLLER.seconds("TimeoutStopSec")
+    page = (INFRA / "ec2" / "README.md").read_text()
+    (drop_in,) = re.findall(r"```ini\n\[Service\]\nTimeoutStopSec=(\d+)s\nEnvironment=STOP_TIMEOUT=(\d+)\n```", page)
+    assert drop_in[0] == drop_in[1]
+    assert f"{drop_in[0]} s and a deadline of\n  {int(drop_in[0]) - 5} s still fit the default `DrainSeconds`" in page
+
+
 def test_the_copy_of_the_journal_holds_up_nothing():
     """It is no condition of the poller's, and it cannot fill the disk or take the memory."""
     assert not POLLER.settings("Requires") + POLLER.settings("BindsTo") + LOGS.settings("RequiredBy")

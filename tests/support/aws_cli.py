@@ -1,8 +1,8 @@
 """The command `aws` as far as the pages use it, by boto3 against an emulator: what a person types is run as it stands.
 
 Run as a program. Operations take their arguments as AWS's model names them; `cloudformation deploy` goes by
-`templates.settled`, since the emulator does not decide every condition, and `s3 sync` sends every file. An argument
-that there is none of fails.
+`templates.settled`, since the emulator does not decide every condition, and what fails it never takes back; `s3 sync`
+sends every file. An argument that there is none of fails.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ from cfnlint.decode import decode
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from support.templates import Stack, broken_rules, settled
+
+RENAMED = {"notification-endpoint": "endpoint"}
+"""Arguments that the AWS command line has another name for than AWS's model."""
 
 
 def main(words: list[str]) -> None:
@@ -39,7 +42,7 @@ def main(words: list[str]) -> None:
     members = {xform_name(name, "-"): (name, shape) for name, shape in model.input_shape.members.items()}
     arguments = {}
     for option, values in options.items():
-        name, shape = members[option]
+        name, shape = members[RENAMED.get(option, option)]
         arguments[name] = value(shape, values)
     answer = getattr(client, operation.replace("-", "_"))(**arguments)
     answer.pop("ResponseMetadata", None)
@@ -87,6 +90,7 @@ def deploy(client: Any, options: dict[str, list[str]]) -> None:
     given = dict(each.split("=", 1) for each in options.pop("parameter-overrides", []))
     assert options.pop("capabilities") == ["CAPABILITY_IAM"]
     (name,) = options.pop("stack-name")
+    assert options.pop("disable-rollback", []) == []  # of a stack that fails, which none does here
     assert not options, options
     document, _ = decode(str(template))
     known = document["Parameters"]
@@ -114,14 +118,19 @@ def deployed(client: Any, name: str) -> dict[str, str] | None:
     return {each["ParameterKey"]: each["ParameterValue"] for each in stack.get("Parameters", ())}
 
 
-def sync(source: str, target: str) -> None:
-    """Every file below a directory into a bucket."""
+def sync(*words: str) -> None:
+    """Every file below a directory into a bucket; with --delete what is there beside them goes."""
+    source, target = (word for word in words if word != "--delete")
     bucket, _, prefix = target.removeprefix("s3://").partition("/")
     client = boto3.client("s3")
-    for file in sorted(each for each in Path(source).rglob("*") if each.is_file()):
-        key = f"{prefix}{file.relative_to(source)}"
+    files = {f"{prefix}{file.relative_to(source)}": file for file in Path(source).rglob("*") if file.is_file()}
+    for key, file in sorted(files.items()):
         client.put_object(Bucket=bucket, Key=key, Body=file.read_bytes())
         print(f"upload: {file} to s3://{bucket}/{key}")
+    there = client.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", ()) if "--delete" in words else ()
+    for key in {each["Key"] for each in there} - files.keys():
+        client.delete_object(Bucket=bucket, Key=key)
+        print(f"delete: s3://{bucket}/{key}")
 
 
 if __name__ == "__main__":
