@@ -1,4 +1,4 @@
-"""Commands of a page, from `<!-- start:begin -->` to `<!-- start:end -->`, and how they are played on an emulator."""
+"""Commands of a page, from `<!-- NAME:begin -->` to `<!-- NAME:end -->`, and how they are played on an emulator."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 from support.templates import ROOT
 
 
-def commands(page: Path) -> list[str]:
-    """Each command with the lines that belong to it."""
-    block = page.read_text().partition("<!-- start:begin -->")[2].partition("<!-- start:end -->")[0]
+def commands(page: Path, name: str = "start") -> list[str]:
+    """Each command of the part that is called so, with the lines that belong to it."""
+    block = page.read_text().partition(f"<!-- {name}:begin -->")[2].partition(f"<!-- {name}:end -->")[0]
     found: list[str] = []
     for text in re.findall(r"```console\n(.*?)```", block, re.DOTALL):
         for line in text.splitlines():
