@@ -58,6 +58,64 @@ def test_sizing_goes_by_the_benchmarks_figures():
     assert "75 MB at rest" in COST
 
 
+def test_the_example_is_worked_out_as_the_page_says():
+    """The backlog is counted in offsets, before the filter; the handler gets what it passes."""
+    example = re.sub(r"\s+", " ", COST.partition("Example: ")[2])
+
+    def said(*sentences):
+        return [float(re.search(sentence, example)[1].replace(",", "")) for sentence in sentences]
+
+    peak, passed = said(r"^([\d,]+) events a second at the peak", r"passes (\d+) %")
+    milliseconds, size, concurrency = said(r"takes (\d+) ms", r"ms for (\d+) events", r"`concurrency: (\d+)`")
+    wanted, a_call, a_task = said(
+        r"(\d+) events a second are wanted", r"does (\d+) a second", r"does (\d+) in one task"
+    )
+    assert wanted == peak * passed / 100
+    assert a_call == round(size / milliseconds * 1000)
+    assert a_task == int(concurrency * size / milliseconds * 1000)
+    assert wanted / a_task * 1.5 <= 1, "one task"
+    read, backlog, seconds = said(r"reads ([\d,]+) records", r"`BacklogPerTask=(\d+)`", r"for (\d+) seconds")
+    assert read == a_task / (passed / 100)
+    assert backlog == read * seconds
+
+
+def test_what_the_backlog_is_measured_by_is_what_is_read_before_the_filter():
+    backlog, polled = (
+        next(each for each in CATALOGUE if any(target.name == name for target in each.cloudwatch))
+        for name in ("BacklogPerProcess", "PolledEventCount")
+    )
+    assert "offsets" in backlog.says
+    assert polled.says == "Records read from Kafka."
+    page = (INFRA / "ecs" / "README.md").read_text()
+    assert "`Average` of `PolledEventCount`" in page
+    assert (
+        "PolledEventCount"
+        in parameters(INFRA / "ecs" / "service.yaml").partition("`BacklogPerTask`")[2].splitlines()[0]
+    )
+
+
+def test_variables_of_the_service_s_page_are_those_of_the_way_to_it():
+    """Its command can be typed in the shell in which `infra/README.md` was followed."""
+    page = (INFRA / "ecs" / "README.md").read_text()
+    command = page.partition("$ aws cloudformation deploy")[2].partition("```")[0]
+    used = set(re.findall(r"\$\{?([A-Z_]+)", command))
+    exported = set(
+        re.findall(r"(?:^\$ export |(?<=[a-z0-9]) )([A-Z_]+)=", (INFRA / "README.md").read_text(), re.MULTILINE)
+    )
+    assert used >= {"REPOSITORY", "BROKERS_GROUP", "ALARMS"}
+    assert used <= exported
+
+
+def test_a_password_of_msk_s_own_comes_with_its_key_and_efs_with_its_door():
+    """MSK takes no secret that AWS's own key encrypts; without the door of the mount targets no task starts."""
+    page = re.sub(r"\s+", " ", (INFRA / "ecs" / "README.md").read_text())
+    given = page.partition("With a password (SASL/SCRAM)")[2].partition(" A secret is JSON")[0]
+    assert {"SecretArn", "SecretKeyArns"} <= set(re.findall(r"`(\w+)`", given))
+    assert "`SecretKeyArns`, else no task starts" in page
+    assert re.search(r"mount targets must let the service's \(`SecurityGroupId` of the outputs\) in on port 2049", page)
+    assert re.search(r"SecurityGroupId:\n    Description: .*2049", SERVICE)
+
+
 def test_a_line_of_figures_is_as_long_as_the_cost_says():
     said = re.search(r"GB of logs taken in: 2 lines a minute of ([\d.]+) KB, and warnings \| ([\d.]+) ", COST)
     lines = Lines()
