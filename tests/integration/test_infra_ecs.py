@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import sys
-import time
 import uuid
+from pathlib import Path
 
 import pytest
 from cfnlint.decode import decode
@@ -19,6 +20,7 @@ from cfnlint.decode import decode
 from datahub_poller.observe.catalogue import CATALOGUE
 from datahub_poller.observe.emf import NAMESPACE, STARTS
 from support.action_files import action_of
+from support.brokers import eventually
 from support.on_aws import on_aws
 from support.policies import Call, grants, not_allowed
 from support.template_grants import policies
@@ -365,10 +367,16 @@ def test_people_come_into_a_container_of_their_own_and_the_pollers_stays_closed(
     assert opened["EnableExecuteCommand"] is True
     entry, (code,) = operator["entryPoint"], operator["command"]
     process = subprocess.Popen([sys.executable, *entry[1:], code])
-    time.sleep(0.5)
+    eventually(lambda: hears(process, signal.SIGTERM), "it does not hear SIGTERM")
     assert process.poll() is None, "it is there until the task ends"
     process.terminate()
-    assert process.wait(operator["stopTimeout"]) == 0
+    assert process.wait(30) == 0
+
+
+def hears(process, number):
+    """Whether it has a handler of its own for the signal, as the kernel tells."""
+    told = Path(f"/proc/{process.pid}/status").read_text()
+    return bool(int(re.search(r"^SigCgt:\s+(\w+)", told, re.MULTILINE)[1], 16) >> (number - 1) & 1)
 
 
 def test_a_deployment_names_a_number_of_tasks_only_where_it_is_given():

@@ -13,10 +13,18 @@ from support.templates import ROOT
 
 def commands(page: Path, name: str = "start") -> list[str]:
     """Each command of the part that is called so, with the lines that belong to it."""
-    block = page.read_text().partition(f"<!-- {name}:begin -->")[2].partition(f"<!-- {name}:end -->")[0]
+    return _typed(page.read_text().partition(f"<!-- {name}:begin -->")[2].partition(f"<!-- {name}:end -->")[0])
+
+
+def every_command(page: Path) -> list[str]:
+    """Those outside of any part, too."""
+    return _typed(page.read_text())
+
+
+def _typed(text: str) -> list[str]:
     found: list[str] = []
-    for text in re.findall(r"```console\n(.*?)```", block, re.DOTALL):
-        for line in text.splitlines():
+    for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL):
+        for line in block.splitlines():
             if line.startswith("$ "):
                 found.append(line[2:])
             else:

@@ -15,6 +15,12 @@ from support.templates import parameters
 INFRA = Path(__file__).parents[2] / "infra"
 COST = (INFRA / "cost.md").read_text()
 SERVICE = (INFRA / "ecs" / "service.yaml").read_text()
+TABLES = [
+    ("ecs", "ecs/service.yaml", "parameters"),
+    ("ec2", "ec2/group.yaml", "parameters"),
+    ("dead-letters", "dead-letters/queue.yaml", "queue"),
+    ("dead-letters", "dead-letters/bucket.yaml", "bucket"),
+]
 ROWS = re.findall(r"^\| ([^|*]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$", COST, re.MULTILINE)
 
 
@@ -135,17 +141,15 @@ def test_the_runbook_has_a_line_for_each_alarm():
     assert re.findall(r"^\| `(\w+Alarm)` \|", page, re.MULTILINE) == names
 
 
-@pytest.mark.parametrize("template", ["ecs/service.yaml", "ec2/group.yaml", "dead-letters/queue.yaml"])
+@pytest.mark.parametrize("template", [template for _, template, _ in TABLES])
 def test_every_parameter_says_what_it_does(template):
     for row in parameters(INFRA / template).splitlines()[2:]:
         name, _, says = (cell.strip() for cell in row.strip("|").split("|"))
         assert says.endswith((".", "}.")), name
 
 
-@pytest.mark.parametrize(("page", "template"), [("ecs", "service.yaml"), ("ec2", "group.yaml")])
-def test_the_page_holds_the_table_of_parameters(page, template):
+@pytest.mark.parametrize(("page", "template", "part"), TABLES)
+def test_the_page_holds_the_table_of_parameters(page, template, part):
     text = (INFRA / page / "README.md").read_text()
-    held = text.partition("<!-- parameters:begin -->\n")[2].partition("<!-- parameters:end -->")[0]
-    assert held == parameters(INFRA / page / template), (
-        f"run: python tests/support/templates.py infra/{page}/{template}"
-    )
+    held = text.partition(f"<!-- {part}:begin -->\n")[2].partition(f"<!-- {part}:end -->")[0]
+    assert held == parameters(INFRA / template), f"run: python tests/support/templates.py infra/{template}"
