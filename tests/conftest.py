@@ -202,7 +202,7 @@ def _keep_together(item: pytest.Item) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """What programs of ours ask from here on is asked in this test."""
     if (to := recorded_calls.recording()) is not None:
-        to.test_begins(item.nodeid)
+        to.test_begins(item.nodeid, getattr(item, "execution_count", 1))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -104,7 +104,7 @@ class Made:
         """The rights that a machine's own commands need: the first script's and `drain.sh`'s."""
         group = f"arn:aws:autoscaling:us-east-1:{ACCOUNT}:autoScalingGroup:0a1b:autoScalingGroupName/{self.name}"
         return {
-            Call("s3:ListBucket", "arn:aws:s3:::files"),
+            Call("s3:ListBucket", "arn:aws:s3:::files", "datahub-poller/"),
             Call("s3:GetObject", "arn:aws:s3:::files/datahub-poller/drain.sh"),
             Call("autoscaling:CompleteLifecycleAction", group),
         }

@@ -14,7 +14,7 @@ from support import recorded_calls
 from support.faulting_proxy import FaultingProxy
 from support.moto_server import REGION, MotoServer
 from support.policies import Call
-from support.recorded_calls import POLLER, Asked, Recording, read
+from support.recorded_calls import NOBODY, POLLER, Asked, Recording, read
 
 ASKED = Call("glue:GetSchemaVersion", "*")
 
@@ -47,3 +47,10 @@ def test_the_pollers_calls_are_heard_and_nobody_elses(directory, tmp_path):
         with pytest.raises(Transient):
             GlueRegistry(REGION, proxy.url).fetch(key)
     assert sorted(read(directory)) == [Asked("one", POLLER, ASKED), Asked("two", POLLER, ASKED)]
+
+
+def test_a_client_of_ours_that_does_not_say_who_it_is_is_heard_where_nobody_else_asks(directory, tmp_path):
+    with MotoServer(tmp_path) as moto, FaultingProxy(moto.url) as proxy:
+        recorded_calls.recording().test_begins("one")
+        boto3.client("glue", region_name=REGION, endpoint_url=proxy.url).list_registries()
+    assert read(directory) == [Asked("one", NOBODY, Call("glue:ListRegistries", "*"))]

@@ -45,7 +45,7 @@ _NEEDS: Final = {
 """What the table wants beside an action, on the same resource. Connect is wanted beside all."""
 _DECISION: Final = re.compile(
     rf" Principal = User:{USER} is (?:Allowed|Denied) operation = (\w+) from host = \S+"
-    r" on resource = (\w+):LITERAL:(\S+) for request = "
+    r" on resource = (\w+):LITERAL:(.+?) for request = (\w+) "
 )
 
 
@@ -71,15 +71,19 @@ class Asks:
 
     def _note(self) -> None:
         said = self._cluster.log(1)[self._from :]
+        said = said[: said.rfind("\n") + 1]  # a line that is half written is read whole the next time
         self._from += len(said)
         recorded_calls.note(self._who, *calls_in(said))
 
 
 def calls_in(log: str) -> set[Call]:
-    """The rights that were asked for, granted or not. Raises KeyError for what AWS's table does not know."""
+    """The rights that were asked for, granted or not, by which of Kafka's requests.
+
+    Raises KeyError for what AWS's table does not know.
+    """
     found = set()
-    for operation, kind, name in _DECISION.findall(log):
-        found |= set(_calls(_ACTIONS[kind, operation], kind, name))
+    for operation, kind, name, request in _DECISION.findall(log):
+        found |= set(_calls(_ACTIONS[kind, operation], kind, name, request))
     return found | ({Call(CONNECT, CLUSTER)} if found else set())
 
 
@@ -94,7 +98,7 @@ def name_in(resource: str) -> str:
     return resource.rpartition("/")[2]
 
 
-def _calls(action: str, kind: str, name: str) -> Iterator[Call]:
+def _calls(action: str, kind: str, name: str, request: str) -> Iterator[Call]:
     resource = CLUSTER if kind == "Cluster" else arn(kind.lower(), name)
     for each in (action, *_NEEDS.get(action, ())):
-        yield Call(f"kafka-cluster:{each}", resource)
+        yield Call(f"kafka-cluster:{each}", resource, operation=request)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from recorded_calls.judging import Judge
-from recorded_calls.roles import BUCKET, KEY, QUEUE, SERVICE
+from recorded_calls.roles import BUCKET, KEY, QUEUE, READS_ONLY, SERVICE
 from support.policies import Call
 from support.template_grants import Place
 
@@ -33,9 +33,9 @@ def excepted(by: str, call: Call) -> str | None:
     match by, call:
         case _, Call("sts:GetCallerIdentity", "*"):
             return "who am I"
-        case "poller", Call("s3:ListBucket", _, ""):
+        case "poller", Call("s3:ListBucket", _, None, "s3:HeadBucket"):
             return "where is it"
-        case "tail" | "dead-letters", Call("kafka-cluster:DescribeGroup", group) if group.endswith("-tail"):
+        case "tail" | "dead-letters", Call("kafka-cluster:DescribeGroup", group) if group.endswith(READS_ONLY):
             return "tail's group"
         case "dead-letters", Call(action) if action.startswith("kafka-cluster:"):
             return "people's topic"

@@ -14,10 +14,15 @@ from support.recorded_calls import FILE, PERSON
 from support.template_grants import Placed, placed, policies
 
 SERVICE, QUEUE, BUCKET = "ecs/service.yaml", "dead-letters/queue.yaml", "dead-letters/bucket.yaml"
+MACHINES = "ec2/group.yaml"
 TASK_ROLE, WRITER, REDRIVER, KEY = "TaskRole", "WriterPolicy", "RedriverPolicy", "KeyPolicy"
 ROUTES = {"MclTopic": "mcl-", "MclTimeseriesTopic": "mcl-timeseries-", "PlatformEventTopic": "pe-"}
 """What the tests' names of the topics begin with, by the template's parameters."""
+READS_ONLY = "-tail"
+"""How the name of a group ends that nobody joins: a client that only reads, and commits nothing, needs one."""
 _PREFIX = re.compile(r"(?:(.*?)/)?(?:action=[^/]*/.*|\.check)", re.DOTALL)
+KEY_ARN = "arn:aws:kms:us-east-1:123456789012:key/1"
+EFS = "fs-1"
 EVERYTHING = {
     "MskClusterArn": asks.CLUSTER,
     "DeadLetterTopic": "letters",
@@ -25,7 +30,7 @@ EVERYTHING = {
     "ScaleInProtection": "true",
     "ActionFileBucket": "files",
     "ActionFileKey": "action.yaml",
-    "EfsFileSystemId": "fs-1",
+    "EfsFileSystemId": EFS,
     "EfsAccessPointId": "fsap-1",
     "OperatorAccess": "true",
 }
@@ -34,7 +39,7 @@ EVERYTHING = {
 
 def all_grants() -> list[Placed]:
     """Everything that the three templates can grant to a poller or to people."""
-    key = {"KmsKeyArn": "arn:aws:kms:us-east-1:123456789012:key/1"}
+    key = {"KmsKeyArn": KEY_ARN}
     return [
         *placed(SERVICE, policies(SERVICE, EVERYTHING, TASK_ROLE)),
         *placed(QUEUE, policies(QUEUE, {"QueueName": "letters", **key})),
@@ -85,9 +90,12 @@ def _service(by: str, calls: Collection[Call]) -> dict[str, str]:
     given["AssumeRoleArns"] = ",".join(of("sts:AssumeRole"))
     if of(asks.CONNECT):
         given["MskClusterArn"] = asks.CLUSTER
-        given["ActionName"] = asks.name_in([*of("kafka-cluster:AlterGroup"), "nobody"][0])
-        given["DeadLetterTopic"] = asks.name_in([*of("kafka-cluster:WriteData"), ""][0])
-        read = [asks.name_in(each) for each in of("kafka-cluster:ReadData")]
+        # A poller that does not start asks about its group and its topics, and neither joins nor reads nor writes.
+        groups = of("kafka-cluster:AlterGroup", "kafka-cluster:DescribeGroup")
+        given["ActionName"] = asks.name_in([*(each for each in groups if not each.endswith(READS_ONLY)), "nobody"][0])
+        letters = of("kafka-cluster:WriteData", "kafka-cluster:DescribeTopicDynamicConfiguration")
+        given["DeadLetterTopic"] = asks.name_in([*letters, ""][0])
+        read = [asks.name_in(each) for each in of("kafka-cluster:ReadData", "kafka-cluster:DescribeTopic")]
         given |= {
             name: [*(each for each in read if re.fullmatch(f"{begin}[0-9a-f]+", each)), begin][0]
             for name, begin in ROUTES.items()

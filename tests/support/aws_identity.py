@@ -120,7 +120,7 @@ class AwsIdentity:
                 """Answer as STS."""
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 identity.agents.append(self.headers["User-Agent"])
-                recorded_calls.request("POST", self.path, self.headers, body)
+                recorded_calls.request("POST", self.path, self.headers, body, ours=True)
                 asked = {key: values[0] for key, values in parse_qs(body.decode()).items()}
                 self._answer(*identity.sts(asked), "text/xml")
 

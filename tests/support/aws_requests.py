@@ -26,6 +26,11 @@ _RIGHTS = {
     "sqs:SendMessageBatch": "sqs:SendMessage",
 }
 """Operations whose right has another name."""
+_S3_PLAIN = {"x-id"}
+"""What a request for an object may have in its query and still be what it seems."""
+_S3_MORE = re.compile(r"x-amz-(acl|copy-source|grant-|object-lock-|tagging)")
+"""Headers that want another right beside the request's own. A call with one of them is named with it, so that no
+grant covers it."""
 
 
 def operation(method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> str:
@@ -48,13 +53,17 @@ def call_of(method: str, path: str, headers: Mapping[str, str], body: bytes) -> 
     """What the request needs. Of a service that nobody has thought of here, the operation on a resource `?`."""
     asked = operation(method, path, headers, body)
     action = _RIGHTS.get(asked, asked)
+    return _on(action, path, headers, body)._replace(operation=None if action == asked else asked)
+
+
+def _on(action: str, path: str, headers: Mapping[str, str], body: bytes) -> Call:
     region, service = _scope(headers)
     match service:
         case "sqs":
             found = _QUEUE.search(body)  # not read as JSON: it may be a megabyte
             return Call(action, "?" if found is None else _queue(region, found[1].decode()))
         case "s3":
-            return _of_s3(action, urlsplit(path))
+            return _of_s3(action, urlsplit(path), headers)
         case "sts":
             return Call(action, _form(body).get("RoleArn", "*"))
         case "glue":
@@ -62,12 +71,14 @@ def call_of(method: str, path: str, headers: Mapping[str, str], body: bytes) -> 
     return Call(action, "?")
 
 
-def _of_s3(action: str, path: Any) -> Call:
+def _of_s3(action: str, path: Any, headers: Mapping[str, str]) -> Call:
     bucket, _, key = unquote(path.path).lstrip("/").partition("/")
     arn = f"arn:aws:s3:::{bucket}"
+    asked = parse_qs(path.query, keep_blank_values=True)
     if key:
-        return Call(action, f"{arn}/{key}")
-    return Call(action, arn, parse_qs(path.query, keep_blank_values=True).get("prefix", [""])[0])
+        aside = [*sorted(asked.keys() - _S3_PLAIN), *sorted(filter(_S3_MORE.match, map(str.lower, headers)))]
+        return Call(f"{action} with {', '.join(aside)}" if aside else action, f"{arn}/{key}")
+    return Call(action, arn, asked.get("prefix", [""])[0] if "list-type" in asked else None)
 
 
 def _queue(region: str, url: str) -> str:

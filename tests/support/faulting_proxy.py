@@ -242,7 +242,8 @@ class _Handler(BaseHTTPRequestHandler):
         headers = dict(self.headers.items())
         asked = operation(self.command, self.path, headers, body)
         request = Request(asked, self.command, self.path, headers, body)
-        recorded_calls.request(self.command, self.path, headers, body)  # it may never reach the emulator
+        # It may never reach the emulator.
+        recorded_calls.request(self.command, self.path, headers, body, ours=True)
         reply = self.owner._answer(request)
         if reply is None:
             self._cut()

@@ -10,14 +10,18 @@ from moto import server
 
 from support import recorded_calls
 
-_HEADERS = {"User-Agent": "HTTP_USER_AGENT", "Authorization": "HTTP_AUTHORIZATION", "X-Amz-Target": "HTTP_X_AMZ_TARGET"}
+_HEADERS = ("HTTP_USER_AGENT", "HTTP_AUTHORIZATION", "HTTP_X_AMZ_")
 
 
 class Recorded(server.DomainDispatcherApplication):
     """Shows each request to the recording first."""
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        headers = {name: environ[key] for name, key in _HEADERS.items() if key in environ}
+        headers = {
+            key.removeprefix("HTTP_").replace("_", "-"): value
+            for key, value in environ.items()
+            if key.startswith(_HEADERS)
+        }
         recorded_calls.request(environ["REQUEST_METHOD"], environ["RAW_URI"], headers, _body(environ))
         return super().__call__(environ, start_response)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 Document = Mapping[str, Any]
@@ -12,12 +12,14 @@ Document = Mapping[str, Any]
 class Call(NamedTuple):
     """One right that a request needed, on one resource (an ARN).
 
-    `prefix` is what S3 was asked to list the keys of; None: nobody asks about it.
+    `prefix` is what S3 was asked to list the keys of, None where no keys were. `operation` is what was asked for, where
+    the right has another name.
     """
 
     action: str
     resource: str
     prefix: str | None = None
+    operation: str | None = None
 
 
 class Grant(NamedTuple):
@@ -28,12 +30,17 @@ class Grant(NamedTuple):
     prefix: str | None = None
 
     def covers(self, call: Call) -> bool:
-        """As IAM compares them: the action whatever its case, `*` for any characters."""
+        """As IAM compares them: the action whatever its case; a condition on a prefix only where one was asked for."""
         return (
-            fnmatchcase(call.action.lower(), self.action.lower())
-            and fnmatchcase(call.resource, self.resource)
-            and (self.prefix is None or call.prefix is None or fnmatchcase(call.prefix, self.prefix))
+            _like(call.action.lower(), self.action.lower())
+            and _like_arn(call.resource, self.resource)
+            and (self.prefix is None or (call.prefix is not None and _like(call.prefix, self.prefix)))
         )
+
+
+def wild(text: str) -> bool:
+    """Whether IAM takes it for more than itself."""
+    return "*" in text or "?" in text
 
 
 def grants(documents: Iterable[Document]) -> Iterator[Grant]:
@@ -41,7 +48,9 @@ def grants(documents: Iterable[Document]) -> Iterator[Grant]:
     for document in documents:
         for statement in document["Statement"]:
             assert statement["Effect"] == "Allow"
-            prefix = _condition(statement.get("Condition"))
+            assert statement.keys() <= {"Sid", "Effect", "Action", "Resource", "Condition"}
+            prefix = asked_prefix(statement.get("Condition"))
+            assert prefix is None or isinstance(prefix, str)
             for action in _many(statement["Action"]):
                 for resource in _many(statement["Resource"]):
                     yield Grant(action, resource, prefix)
@@ -59,13 +68,26 @@ def not_called(documents: Sequence[Document], calls: Iterable[Call]) -> set[Gran
     return {grant for grant in grants(documents) if not any(grant.covers(call) for call in made)}
 
 
-def _condition(condition: Any) -> str | None:
+def asked_prefix(condition: Any) -> Any:
+    """What a statement's condition wants of a prefix, resolved or not. AssertionError for any other condition."""
     match condition:
         case None:
             return None
-        case {"StringLike": {"s3:prefix": str(prefix), **others}, **more} if not others and not more:
+        case {"StringLike": {"s3:prefix": prefix, **others}, **more} if not others and not more:
             return prefix
     raise AssertionError(f"a condition that nobody has thought of here: {condition}")
+
+
+def _like(text: str, pattern: str) -> bool:
+    """`*` is any characters and `?` one; nothing else is special, as it would be in a shell."""
+    found = "".join({"*": ".*", "?": "."}.get(each, re.escape(each)) for each in pattern)
+    return re.fullmatch(found, text, re.DOTALL) is not None
+
+
+def _like_arn(arn: str, pattern: str) -> bool:
+    """Part by part: what is any in one part of an ARN does not reach into the next."""
+    parts, patterns = arn.split(":", 5), pattern.split(":", 5)
+    return pattern == "*" or (len(parts) == len(patterns) and all(map(_like, parts, patterns)))
 
 
 def _many(value: str | Sequence[str]) -> Sequence[str]:

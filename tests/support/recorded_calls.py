@@ -19,9 +19,9 @@ from support.aws_requests import call_of
 from support.policies import Call
 
 VARIABLE = "RECORDED_CALLS"
-POLLER, PERSON, FILE, AGENT = "poller", "dead-letters", "action-file", "ecs-agent"
+POLLER, PERSON, FILE, AGENT, NOBODY = "poller", "dead-letters", "action-file", "ecs-agent", "nobody"
 """Who asks: the poller (`check` and `tail` too), the commands of `dead-letters`, the container that writes the action
-file, and ECS's agent, whom the poller asks to ask."""
+file, and ECS's agent, whom the poller asks to ask. Nobody: who asks where only ours do, and does not say so."""
 _AGENT = re.compile(r"datahub-poller/\S+( md/(\S+))?|app/datahub-poller-(action-file)")
 
 
@@ -42,10 +42,13 @@ class Recording:
         self._lock = threading.Lock()
         self._seen: set[Asked] = set()
 
-    def test_begins(self, test: str) -> None:
-        """What is asked from now on in this worker belongs to this test."""
+    def test_begins(self, test: str, time: int = 1) -> None:
+        """What is asked from now on in this worker belongs to this test, which runs for the first or another `time`.
+
+        Another run of it has topics, groups and queues of its own.
+        """
         draft = self._now.with_suffix(".draft")
-        draft.write_text(test)
+        draft.write_text(test if time == 1 else f"{test} ({time})")
         draft.replace(self._now)
 
     def note(self, by: str, calls: Iterable[Call]) -> None:
@@ -67,13 +70,13 @@ def recording() -> Recording | None:
     return None if not directory else Recording(Path(directory), os.environ.get("PYTEST_XDIST_WORKER", "alone"))
 
 
-def request(method: str, path: str, headers: Mapping[str, str], body: bytes) -> None:
-    """A stand-in for AWS was asked this; written down where one of ours asked."""
+def request(method: str, path: str, headers: Mapping[str, str], body: bytes, *, ours: bool = False) -> None:
+    """A stand-in for AWS was asked this; written down where one of ours asked. With `ours` nobody else comes there."""
     if (to := recording()) is None:
         return
     by = who({name.lower(): value for name, value in headers.items()}.get("user-agent", ""))
-    if by is not None:
-        to.note(by, [call_of(method, path, headers, body)])
+    if by is not None or ours:
+        to.note(by or NOBODY, [call_of(method, path, headers, body)])
 
 
 def note(by: str, *calls: Call) -> None:
