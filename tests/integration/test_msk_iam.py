@@ -12,14 +12,17 @@ from kafka.msk import MSK, REGION, SESSION_MS
 from kafka.secure_bed import SecureStage
 from support.aws_identity import ARN, AwsIdentity
 from support.commands import ran
+from support.kafka_topics import make_topic
 from support.recorded import all_accounted_for, commits_not_ahead, first_hand_outs_in_order
 from support.recorded_calls import PERSON
+from support.traffic import KIP_848
 
 pytestmark = [pytest.mark.timeout(90), pytest.mark.xdist_group("msk-kafka")]
 
 AUTH = "source/config/connection/auth"
 BOOTSTRAP = "source/config/connection/bootstrap"
 ROLE = "arn:aws:iam::210987654321:role/datahub/events-reader"
+STATIC = {"group_instance_id": "{}"}
 DATAHUBS = "datahub_actions.utils.kafka_msk_iam:oauth_cb"
 
 
@@ -80,6 +83,10 @@ def whole(stage, poller):
     poller.until(lambda: stage.drained() and stage.all_committed(), "not drained and committed")
     all_accounted_for(stage.recorded(), stage.lettered(), stage.produced)
     first_hand_outs_in_order(stage.recorded())
+
+
+def letters_in(topic):
+    return {"dead_letter": {"type": "kafka", "config": {"topic": topic}}, "options/failed_events_dir": None}
 
 
 def silent_on(poller, *secrets):
@@ -176,13 +183,58 @@ def test_whoever_is_not_known_any_more_is_put_out_at_the_sessions_end(stage, aws
     poller.kill()
 
 
+@pytest.mark.parametrize(
+    "consumer",
+    [{}, STATIC, KIP_848, KIP_848 | STATIC],
+    ids=["classic", "classic-static", "kip-848", "kip-848-static"],
+)
+def test_two_members_are_in_the_group_in_any_way_and_one_comes_back(consumer, stage, aws):
+    """Each way asks the broker's authorizer in its own requests, which are recorded and judged."""
+
+    def member(name):
+        named = {key: value.format(name) for key, value in consumer.items()}
+        return stage.start(action(stage, "msk-iam", **named), f"{name}.log", **aws.environment())
+
+    def share(*members):
+        for each in members:
+            each.status_when(lambda status: status["assigned"] == 1, "the two do not share")
+
+    one = member("one")
+    one.status_when(lambda status: status["assigned"] == 2, "nothing assigned")
+    two = member("two")
+    share(one, two)
+    assert one.stop() == 0
+    one = member("one")
+    share(one, two)
+    send(stage)
+    whole(stage, one)
+    assert [one.stop(), two.stop()] == [0, 0]
+
+
+@pytest.mark.parametrize("consumer", [{}, KIP_848], ids=["classic", "kip-848"])
+def test_records_that_are_gone_are_passed_over(consumer, stage, aws):
+    send(stage)
+    file = action(stage, "msk-iam", {"source/config/on_gap": "earliest"}, **consumer)
+    poller = stage.start(file, **aws.environment())
+    whole(stage, poller)
+    assert poller.stop() == 0
+    gone, left = stage.send("pe", 0, 20), stage.send("pe", 0, 20)
+    stage.bed.delete_records(left[0].topic, 0, left[0].offset)
+    stage.produced -= set(gone)
+    poller = stage.start(file, **aws.environment())
+    whole(stage, poller)
+    poller.status_when(lambda status: status["counters"].get("records_missing") == 20, "they are not counted")
+    assert poller.stop() == 0
+
+
 def test_dead_letters_go_to_the_same_cluster_and_come_back_with_the_same_identity(stage, aws, unique, asks):
     topic = unique("letters")
     stage.bed.create_topic(topic, 2)
     stage.access.let_write_idempotently(topic)
     stage.send("pe", 0, 5, poison=[2])
-    letters = {"dead_letter": {"type": "kafka", "config": {"topic": topic}}, "options/failed_events_dir": None}
-    file = action(stage, "msk-iam", letters)
+    file = action(stage, "msk-iam", letters_in(topic))
+    checked = ran("check", "-c", str(file), cwd=stage.directory, environ=aws.environment())
+    assert checked.code == 0, checked.all
     poller = stage.start(file, **aws.environment())
     poller.until(lambda: sum(stage.committed().values()) == 5, "not committed")
     assert poller.stop() == 0
@@ -200,6 +252,14 @@ def test_dead_letters_go_to_the_same_cluster_and_come_back_with_the_same_identit
 
 
 # -- refused, and why
+
+
+def test_a_topic_for_letters_that_is_compacted(stage, aws, unique, msk_kafka):
+    topic = unique("letters")
+    make_topic(msk_kafka.bootstrap, topic, [[1]], cleanup_policy="compact,delete")
+    stage.access.let_write_idempotently(topic)
+    found = refused(stage, action(stage, "msk-iam", letters_in(topic)), aws.environment())
+    each_says(found, topic, "cleanup.policy is compact,delete")
 
 
 def refused(stage, file, environ):
