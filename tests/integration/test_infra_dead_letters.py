@@ -143,14 +143,26 @@ def test_the_bucket_takes_letters_and_gives_them_back(aws):
     store.close()
 
 
-def test_a_key_of_ones_own_comes_with_its_policy(aws):
+@pytest.mark.parametrize(("name", "named"), [("queue", "QueueName"), ("bucket", "BucketName")])
+def test_a_key_of_ones_own_comes_with_its_policy(name, named, aws):
     key = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555"
-    stack = deployed(aws, "queue", QueueName=f"letters-{uuid.uuid4().hex[:8]}", KmsKeyArn=key)
-    made = aws.sqs.get_queue_attributes(QueueUrl=stack.outputs["QueueUrl"], AttributeNames=["All"])["Attributes"]
-    assert made["KmsMasterKeyId"] == key
+    given = {named: f"letters-{uuid.uuid4().hex[:8]}", "KmsKeyArn": key}
+    stack = deployed(aws, name, **given)
+    assert key_of(aws, stack) == key
+    as_the_judge_has_them(aws, stack, name, given)
     (statement,) = document_of(aws, stack.outputs["KeyPolicyArn"])["Statement"]
     assert (statement["Action"], statement["Resource"]) == (["kms:Decrypt", "kms:GenerateDataKey"], key)
-    assert "KeyPolicyArn" not in deployed(aws, "queue", QueueName=f"letters-{uuid.uuid4().hex[:8]}").outputs
+    assert "KeyPolicyArn" not in deployed(aws, name, **{named: f"letters-{uuid.uuid4().hex[:8]}"}).outputs
+
+
+def key_of(aws, stack):
+    """What a queue's or a bucket's content is encrypted with, as it was made."""
+    if "QueueUrl" in stack.outputs:
+        made = aws.sqs.get_queue_attributes(QueueUrl=stack.outputs["QueueUrl"], AttributeNames=["All"])["Attributes"]
+        return made["KmsMasterKeyId"]
+    found = aws.s3.get_bucket_encryption(Bucket=stack.outputs["BucketName"])["ServerSideEncryptionConfiguration"]
+    (rule,) = found["Rules"]
+    return rule["ApplyServerSideEncryptionByDefault"]["KMSMasterKeyID"]
 
 
 def test_what_the_emulator_leaves_out_of_a_bucket_stands_in_the_template():

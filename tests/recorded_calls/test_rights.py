@@ -10,13 +10,26 @@ import re
 import pytest
 
 from kafka import asks
-from recorded_calls.exceptions import NEVER_CALLED, NOT_ALLOWED, TAIL, excepted, wrong
+from recorded_calls.exceptions import NEVER_CALLED, NOT_ALLOWED, TAIL, excepted, to_be_called, wrong
 from recorded_calls.roles import all_grants
 from support.recorded_calls import AGENT, FILE, PERSON, POLLER
 from support.templates import INFRA
 
 GRANTS = all_grants()
-TO_BE_CALLED = sorted({each.place for each in GRANTS if (each.place.template, each.place.policy) not in NEVER_CALLED})
+TO_BE_CALLED = to_be_called(GRANTS)
+ON_BROKERS = {
+    "Fetch",
+    "ListOffsets",
+    "OffsetCommit",
+    "OffsetFetch",
+    "JoinGroup",
+    "ConsumerGroupHeartbeat",
+    "LeaveGroup",
+    "InitProducerId",
+    "Produce",
+    "DescribeConfigs",
+}
+"""What a poller asks of brokers that wants a right, one way or the other of being in a group."""
 
 
 def of_kafka(place):
@@ -35,8 +48,20 @@ def test_everybody_was_heard(judge):
 
 
 def test_the_brokers_were_heard(judge, kafka_asked):
-    heard = {account.by for account, calls in judge.calls.items() if any(map(of_kafka, calls))}
-    assert heard == {POLLER, PERSON, TAIL}
+    heard = [(account.by, call) for account, calls in judge.calls.items() for call in filter(of_kafka, calls)]
+    assert {by for by, _ in heard} == {POLLER, PERSON, TAIL}
+    assert {call.operation for by, call in heard if by == POLLER} >= ON_BROKERS
+
+
+def test_everybody_who_asks_is_somebody_that_is_judged(judge):
+    """What a client of ours asks that does not say who it is, or says a name that has no role here."""
+    known = {POLLER, PERSON, FILE, AGENT, TAIL}
+    assert {f"{account.by} in {account.test}" for account in judge.calls if account.by not in known} == set()
+
+
+def test_whose_test_each_call_was_made_in_is_known(judge):
+    """Of calls of no test one account would be made, with the rights of all of them."""
+    assert "" not in {account.test for account in judge.calls}
 
 
 def test_every_call_is_allowed(judge):
@@ -57,10 +82,10 @@ def test_a_role_without_it_lacks_what_was_called(place, judge, request):
     assert wrong(judge, without=(place,)), f"{place} is granted twice"
 
 
-def test_policies_that_nobody_calls_for_are_not_called_for(judge):
-    """An exception that is not needed any more."""
-    assert {(place.template, place.policy) for place in judge.used} & NEVER_CALLED.keys() == set()
-    assert {(each.place.template, each.place.policy) for each in GRANTS} >= NEVER_CALLED.keys()
+def test_what_nobody_calls_for_is_not_called_for(judge):
+    """An exception that is not needed any more; whatever the resource, which a request of another kind may not tell."""
+    called = {call.action for calls in judge.calls.values() for call in calls}
+    assert [each for each in NEVER_CALLED if each.action in called] == []
 
 
 def test_no_role_reaches_what_belongs_to_others(judge):
@@ -81,9 +106,10 @@ def test_the_page_says_what_people_need_for_letters_in_a_topic_of_msk(judge, kaf
     page = (INFRA / "dead-letters" / "README.md").read_text()
     (row,) = re.findall(r"^\| a topic of MSK \|.*$", page, re.MULTILINE)
     called = {
-        call.action
+        account: [call for call in calls if excepted(PERSON, call) == "people's topic"]
         for account, calls in judge.calls.items()
-        for call in calls
-        if account.by == PERSON and excepted(PERSON, call) == "people's topic"
+        if account.by == PERSON
     }
-    assert set(re.findall(r"kafka-cluster:\w+", row)) == called
+    assert set(re.findall(r"kafka-cluster:\w+", row)) == {call.action for calls in called.values() for call in calls}
+    for account, calls in called.items():
+        assert len({call.resource for call in calls} - {asks.CLUSTER}) <= 1, f"{account} asks about more than one topic"

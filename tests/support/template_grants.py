@@ -7,17 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from functools import cache
 from typing import Any, NamedTuple
-
-from cfnlint.decode import decode
 
 from support.aws_requests import ACCOUNT
 from support.policies import Document, Grant, grants
-from support.templates import INFRA, settled
+from support.template_rights import POLICIES, document_of
+from support.templates import settled
 
 _VARIABLE = re.compile(r"\$\{([^}]+)\}")
-_POLICIES = ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy")
 
 
 class Place(NamedTuple):
@@ -46,7 +43,7 @@ def policies(template: str, parameters: Mapping[str, str], role: str | None = No
     return {
         name: found.resolved(each["Properties"]["PolicyDocument"])
         for name, each in found.resources.items()
-        if each["Type"] in _POLICIES and (role is None or each["Properties"]["Roles"] == [{"Ref": role}])
+        if each["Type"] in POLICIES and (role is None or {"Ref": role} in each["Properties"]["Roles"])
     }
 
 
@@ -60,14 +57,9 @@ def placed(template: str, documents: Mapping[str, Document]) -> Iterator[Placed]
                 yield Placed(Place(template, policy, number, grant.action, seen[grant.action]), grant)
 
 
-@cache
-def _document(template: str) -> Any:
-    return decode(str(INFRA / template))[0]
-
-
 class _Template:
     def __init__(self, template: str, parameters: Mapping[str, str]) -> None:
-        document = _document(template)
+        document = document_of(template)
         given = {name: value for name, value in parameters.items() if not name.startswith("AWS::")}
         assert given.keys() <= document["Parameters"].keys(), template
         defaults = {name: str(each.get("Default", "")) for name, each in document["Parameters"].items()}
