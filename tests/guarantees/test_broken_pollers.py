@@ -13,7 +13,7 @@ from guarantees.setting import Setting
 from guarantees.traffic import Mix
 from kafka.cluster import KafkaCluster
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("broken-pollers")]
+pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("broken-pollers")]
 EVENTS = 1500
 
 
@@ -47,12 +47,23 @@ def trace_of(cluster, directory, name, environ, patience=5.0):
 
 @pytest.mark.parametrize("name", sorted(BROKEN))
 def test_the_oracle_for_it_catches(name, cluster, tmp_path, unique):
-    trace = trace_of(cluster, tmp_path, unique(name), {"BROKEN": name})
-    with pytest.raises(AssertionError) as caught:
+    for number in range(3):  # where a machine is slow, all is done before partitions move, and nothing comes to light
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        accused = accused_in(trace_of(cluster, directory, unique(name), {"BROKEN": name}))
+        print(f"{name}: {sorted(accused)}")
+        if BROKEN[name].oracle in accused:
+            return
+    raise AssertionError(f"{name}: {BROKEN[name].oracle} saw nothing in three runs")
+
+
+def accused_in(trace):
+    """The names of the oracles that accuse."""
+    try:
         oracles.judge(trace)
-    accused = re.findall(r"\b(" + "|".join(oracles.ORACLES) + r")\b", str(caught.value))
-    print(f"{name}: {sorted(set(accused))}")
-    assert BROKEN[name].oracle in accused
+    except AssertionError as error:
+        return set(re.findall(r"\b(" + "|".join(oracles.ORACLES) + r")\b", str(error)))
+    return set()
 
 
 def test_the_same_run_of_a_whole_poller_is_acquitted(cluster, tmp_path, unique):
