@@ -13,15 +13,8 @@ from datahub_poller.config import load
 from support.action_files import with_keys, written
 from support.commands import ran
 from support.letter_stores import a_letter
-from support.on_aws import on_aws
 
 WHY = ("--yes", "--why", "gone for good")
-
-
-@pytest.fixture
-def aws(moto_server, monkeypatch):
-    with on_aws(moto_server, monkeypatch) as found:
-        yield found
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ from datahub_poller.deadletter.sqs import SqsSink
 from datahub_poller.deadletter.sqs_store import SqsStore
 from support.letter_stores import a_mark
 from support.letters import event_letter
-from support.on_aws import on_aws
 from support.template_grants import policies
 from support.templates import INFRA, Stack, checkov, lint, passes_checkov
 
@@ -28,12 +27,6 @@ TEMPLATES = sorted((INFRA / "dead-letters").glob("*.yaml"))
 PREFIX = "dead-letters/"
 PASSED_OVER = {"OnlyEncryptedConnections", "KeyPolicy"}
 """The emulator makes no policies of queues and buckets; the key's policy is not wanted without a key."""
-
-
-@pytest.fixture
-def aws(moto_server, monkeypatch):
-    with on_aws(moto_server, monkeypatch) as found:
-        yield found
 
 
 def deployed(aws, name, **parameters):

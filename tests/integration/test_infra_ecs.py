@@ -21,7 +21,6 @@ from datahub_poller.observe.catalogue import CATALOGUE
 from datahub_poller.observe.emf import NAMESPACE, STARTS
 from support.action_files import action_of
 from support.brokers import eventually
-from support.on_aws import on_aws
 from support.policies import Call, grants, not_allowed
 from support.template_grants import policies
 from support.templates import INFRA, Stack, broken_rules, lint, passes_checkov, settled
@@ -65,12 +64,6 @@ BY_ECS = {
     "secretsmanager:GetSecretValue",
 }
 """What ECS itself calls to start a task, not the poller: by AWS's page on the task execution role."""
-
-
-@pytest.fixture
-def aws(moto_server, monkeypatch):
-    with on_aws(moto_server, monkeypatch) as found:
-        yield found
 
 
 class Deployed:

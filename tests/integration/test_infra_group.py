@@ -13,7 +13,6 @@ from cfnlint.decode import decode
 from datahub_poller.decode.glue import GlueRegistry
 from datahub_poller.errors import SchemaNotFound
 from datahub_poller.model import SchemaKey
-from support.on_aws import on_aws
 from support.policies import Call, not_allowed, not_called
 from support.templates import INFRA, Stack, broken_rules, lint, passes_checkov, settled
 from support.units import Unit
@@ -33,12 +32,6 @@ EVERYTHING = {
     "DeadLetterTopic": "letters",
     "SchemaRegistryPort": "8081",
 }
-
-
-@pytest.fixture
-def aws(moto_server, monkeypatch):
-    with on_aws(moto_server, monkeypatch) as found:
-        yield found
 
 
 def test_its_checkers_have_nothing_to_say():

@@ -15,7 +15,6 @@ from cfnlint.decode import decode
 from datahub_poller.config import load
 from support.commands import SOURCES, ran
 from support.moto_server import MotoServer
-from support.on_aws import on_aws
 from support.pages import commands, every_command, played
 
 pytestmark = pytest.mark.timeout(180)
@@ -48,12 +47,6 @@ def moto_server(tmp_path_factory):
     """An account of its own for each test, since names on the page are fixed."""
     with MotoServer(tmp_path_factory.mktemp("moto")) as server:
         yield server
-
-
-@pytest.fixture
-def aws(moto_server, monkeypatch):
-    with on_aws(moto_server, monkeypatch) as found:
-        yield found
 
 
 @pytest.fixture

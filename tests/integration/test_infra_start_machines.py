@@ -10,7 +10,6 @@ from cfnlint.decode import decode
 
 from datahub_poller.config import load
 from datahub_poller.observe.catalogue import CATALOGUE
-from support.on_aws import on_aws
 from support.pages import commands, played
 from support.templates import INFRA, ROOT
 
@@ -44,12 +43,6 @@ def is_that(command, key):
 
 def run_here(command):
     return not any(is_that(command, key) for key in NOT_HERE)
-
-
-@pytest.fixture
-def aws(moto_server, monkeypatch):
-    with on_aws(moto_server, monkeypatch) as found:
-        yield found
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from datahub_poller.config import load
 from support.action_files import with_keys, written
 from support.commands import ran, started
 from support.letter_stores import a_letter
-from support.on_aws import on_aws
 
 pytestmark = pytest.mark.timeout(120)
 TO_HANDLER = ("--to", "handler")
@@ -116,12 +115,6 @@ def s3(_, request):
     aws = request.getfixturevalue("aws")
     config = {"bucket": aws.bucket().name, "region": aws.account.region, "endpoint": aws.proxy.url}
     return {"dead_letter.type": "s3", "dead_letter.config": config}
-
-
-@pytest.fixture
-def aws(moto_server, monkeypatch):
-    with on_aws(moto_server, monkeypatch) as found:
-        yield found
 
 
 @pytest.fixture(params=[files, s3], ids=["file", "s3"])

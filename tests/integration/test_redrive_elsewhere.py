@@ -15,7 +15,6 @@ from support.action_files import with_keys, written
 from support.brokers import PATIENCE
 from support.commands import ran
 from support.letter_stores import a_letter
-from support.on_aws import on_aws
 
 pytestmark = pytest.mark.timeout(90)
 HANDLER = """
@@ -26,12 +25,6 @@ def handle(event, context):
         for each in event["events"]:
             file.write(json.dumps(each["meta"]["kafka"]) + "\\n")
 """
-
-
-@pytest.fixture
-def aws(moto_server, monkeypatch):
-    with on_aws(moto_server, monkeypatch) as found:
-        yield found
 
 
 def action_file(directory, keys):

@@ -16,16 +16,10 @@ from datahub_poller.deadletter.s3_bucket import Bucket, Encryption
 from datahub_poller.errors import CannotStart, Transient
 from support.letters import event_letter, offsets, parsed, record_of, undecodable_letter
 from support.moto_server import REGION
-from support.on_aws import KMS, on_aws
+from support.on_aws import KMS
 
 AT = 1_700_000_000.1234
 KEY = re.compile(r"dl/action=tag_sync/date=2023-11-14/20231114T221320\.123Z-([0-9a-f]{16})-([0-9a-f]{4})\.jsonl")
-
-
-@pytest.fixture
-def aws(moto_server, monkeypatch):
-    with on_aws(moto_server, monkeypatch) as found:
-        yield found
 
 
 def sink(bucket, **more):

@@ -20,15 +20,8 @@ from datahub_poller.errors import CannotStart, Transient
 from datahub_poller.model import TopicPartition
 from support.handlers import envelope
 from support.letters import event_letter, record_of, undecodable_letter
-from support.on_aws import on_aws
 
 LEGAL = re.compile("[\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*")
-
-
-@pytest.fixture
-def aws(moto_server, monkeypatch):
-    with on_aws(moto_server, monkeypatch) as found:
-        yield found
 
 
 def sink(aws, url, overflow=None, **more):

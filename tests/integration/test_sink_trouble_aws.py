@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from support.on_aws import OnAws, on_aws
+from support.on_aws import OnAws
 from support.running import Stage
 from support.sink_places import BucketPlace, QueuePlace
 from support.sink_scene import Scene
@@ -15,12 +15,6 @@ from support.sink_scene import Scene
 pytestmark = pytest.mark.timeout(90)
 LASTS = 3.0
 """Seconds: by then the letters were tried more than once."""
-
-
-@pytest.fixture
-def aws(moto_server, monkeypatch):
-    with on_aws(moto_server, monkeypatch) as found:
-        yield found
 
 
 @pytest.fixture

@@ -12,17 +12,10 @@ import pytest
 from datahub_poller.demo.broker import TOPIC_AUTHORIZATION_FAILED
 from support.commands import ran
 from support.moto_server import MotoServer
-from support.on_aws import on_aws
 from support.running import Stage
 
 pytestmark = pytest.mark.timeout(90)
 AWS = {name: value for name, value in MotoServer.environment().items() if name.startswith("AWS_")}
-
-
-@pytest.fixture
-def aws(moto_server, monkeypatch):
-    with on_aws(moto_server, monkeypatch) as found:
-        yield found
 
 
 @pytest.fixture

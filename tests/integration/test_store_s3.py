@@ -14,16 +14,9 @@ from datahub_poller.deadletter.s3_store import S3Store
 from datahub_poller.deadletter.store import Mark
 from datahub_poller.errors import CannotStart, Transient
 from support.letters import event_letter, parsed, record, record_of, undecodable_letter
-from support.on_aws import on_aws
 
 AT = 1_700_000_000.0
 BELOW = "dl/action=tag-sync/"
-
-
-@pytest.fixture
-def aws(moto_server, monkeypatch):
-    with on_aws(moto_server, monkeypatch) as found:
-        yield found
 
 
 @pytest.fixture

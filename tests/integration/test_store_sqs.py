@@ -18,13 +18,6 @@ from datahub_poller.errors import CannotStart, Transient
 from support.brokers import eventually
 from support.handlers import envelope
 from support.letters import event_letter, undecodable_letter
-from support.on_aws import on_aws
-
-
-@pytest.fixture
-def aws(moto_server, monkeypatch):
-    with on_aws(moto_server, monkeypatch) as found:
-        yield found
 
 
 @pytest.fixture
