@@ -139,7 +139,6 @@ def source(action: ActionFile, environ: Mapping[str, str], alive: Callable[[], N
         properties=properties,
         start_at=action.source.config.start,
         clock=time.monotonic,
-        wall_ms=lambda: int(time.time() * 1000),
         logger=logging.getLogger("datahub_poller.kafka"),
         alive=alive,
     )

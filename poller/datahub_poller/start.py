@@ -1,17 +1,26 @@
-"""Where a partition without a committed offset begins; how a group remembers its first start, and what it read.
+"""Where a partition without a committed offset begins, and what a group's commits remember of its first start.
 
-Pure. `latest` does not mean the end of the log at the moment of an assignment: that would lose what came
-between two of them. It means the group's first start, a time that every commit carries in its metadata.
+Pure. A beginning is a position, never a time of this machine's: producers' clocks may be off by hours. At the group's
+first start on a topic, one member commits a position for every partition that exists (empty ones too). From then on a
+partition without a commit did not exist at that moment, or lost its commit: it is read from its beginning.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+import zlib
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
-_MARK = re.compile(r"\bdatahub-poller:start=(\d{1,15})\b(?: topic=([\w-]{22})(?![\w-]))?")
+PATIENCE_SECONDS: Final = 30.0
+"""How long a member waits for the owner of partition 0 to commit the group's start positions.
+
+An owner that is another program (DataHub Actions, say) commits none."""
+_MARK: Final = re.compile(
+    r"\bdatahub-poller:partitions=(\d{1,9})\b(?: topic=([\w-]{22})(?![\w-]))?(?: known=([0-9a-f,]{8,}))?"
+)
 
 StartAt = Literal["latest", "earliest"] | datetime
 
@@ -23,7 +32,8 @@ class Committed(NamedTuple):
     metadata: str
 
 
-class Earliest(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Earliest:
     """Begin at the log's beginning."""
 
 
@@ -33,34 +43,133 @@ class Since(NamedTuple):
     at: int
 
 
-Beginning = Earliest | Since
+@dataclass(frozen=True, slots=True)
+class End:
+    """Begin at the log's end."""
 
 
-def mark(start: int, topic_id: str | None = None) -> str:
-    """The commit metadata that keeps the group's first start, in ms since the epoch, and which topic was read."""
-    return f"datahub-poller:start={start}" + ("" if topic_id is None else f" topic={topic_id}")
+Beginning = Earliest | Since | End
+
+
+class Mark(NamedTuple):
+    """What a commit of ours remembers. `partitions`: how many the topic had at the group's first start.
+
+    `topic_id`: the topic that was read, empty where unknown. `known`: short names of the group's topics that had
+    commits, or did not exist, when this was committed.
+    """
+
+    partitions: int
+    topic_id: str = ""
+    known: frozenset[str] = frozenset()
+
+
+class Begin(NamedTuple):
+    """Read these partitions from here. `why` says how that was decided."""
+
+    partitions: tuple[int, ...]
+    where: Beginning
+    why: Literal["as configured", "new", "no commit"]
+
+
+class Found(NamedTuple):
+    """The group's first start on the topic: commit positions of these partitions, then read from them."""
+
+    partitions: tuple[int, ...]
+    where: Beginning
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """The owner of partition 0 is about to commit positions for all: look again soon."""
+
+
+Decision = Begin | Found | Wait
+
+
+class Topic(NamedTuple):
+    """What is known of a topic. `mine` are the assigned partitions without a commit.
+
+    `committed` has every partition that exists. `is_new`: the topic did not exist when the group began.
+    `waited` is for how many seconds this member has waited for the owner of partition 0.
+    """
+
+    mine: Collection[int]
+    committed: Mapping[int, Committed]
+    is_new: bool
+    waited: float
+
+
+def decide(start_at: StartAt, topic: Topic) -> list[Decision]:
+    """What to do about `topic.mine`, which together the decisions cover."""
+    mine = tuple(sorted(topic.mine))
+    if start_at == "earliest":
+        return [Begin(mine, Earliest(), "as configured")]
+    if all(each.offset is None for each in topic.committed.values()):
+        return [_first_start(start_at, mine, topic)]
+    existed = 0 if topic.is_new else partitions_at_first_start(topic.committed)
+    new = tuple(number for number in mine if number >= existed)
+    old = tuple(number for number in mine if number < existed)
+    where = Earliest() if start_at == "latest" else configured(start_at)
+    found = [Begin(new, Earliest(), "new")] if new else []
+    return [*found, Begin(old, where, "no commit")] if old else [*found]
+
+
+def _first_start(start_at: StartAt, mine: tuple[int, ...], topic: Topic) -> Decision:
+    if topic.is_new:
+        return Begin(mine, Earliest(), "new")
+    # One member for all: partition 0 has one owner, and the group refuses the commit of one that was the owner before.
+    if 0 in mine:
+        return Found(tuple(sorted(topic.committed)), configured(start_at))
+    return Found(mine, configured(start_at)) if topic.waited >= PATIENCE_SECONDS else Wait()
+
+
+def configured(start_at: StartAt) -> Beginning:
+    """Where the action file's `start` lets a group begin."""
+    if isinstance(start_at, datetime):
+        return Since(int(start_at.timestamp() * 1000))
+    return Earliest() if start_at == "earliest" else End()
+
+
+# -- what commits remember
+
+
+def mark(about: Mark) -> str:
+    """The commit metadata that keeps this."""
+    topic = f" topic={about.topic_id}" if about.topic_id else ""
+    known = f" known={','.join(sorted(about.known))}" if about.known else ""
+    return f"datahub-poller:partitions={about.partitions}{topic}{known}"
+
+
+def mark_in(metadata: str) -> Mark | None:
+    """What a commit remembers; `None` where the metadata is not ours."""
+    found = _MARK.search(metadata)
+    if found is None:
+        return None
+    return Mark(int(found[1]), found[2] or "", frozenset(filter(None, (found[3] or "").split(","))))
 
 
 def topic_id_in(metadata: str) -> str:
     """The id of the topic that was read for a commit; empty where it does not tell."""
-    found = _MARK.search(metadata)
-    return "" if found is None or found[2] is None else found[2]
+    found = mark_in(metadata)
+    return "" if found is None else found.topic_id
 
 
-def first_start(committed: Iterable[Committed]) -> int | None:
-    """The group's first start on a topic, as the commits for its partitions tell it."""
-    found = (_MARK.search(each.metadata) for each in committed if each.offset is not None)
-    return min((int(match.group(1)) for match in found if match), default=None)
+def partitions_at_first_start(committed: Mapping[int, Committed]) -> int:
+    """How many partitions the topic had at the group's first start. All of today's where no commit remembers it."""
+    marks = _marks(committed.values())
+    return max((each.partitions for each in marks), default=max(committed, default=-1) + 1)
 
 
-def beginning(start_at: StartAt, known: int | None, now: int) -> Beginning:
-    """Where a partition without a committed offset begins.
+def known_topics(committed: Iterable[Committed]) -> frozenset[str]:
+    """Short names of the topics that the group had begun to read, or waited for, when it made these commits."""
+    return frozenset().union(*(each.known for each in _marks(committed)))
 
-    `known` is the group's first start on the topic, `None` if it never was there; `now` is when this member was started
-    (wall clock, ms).
-    """
-    if isinstance(start_at, datetime):
-        return Since(int(start_at.timestamp() * 1000))
-    if start_at == "earliest":
-        return Earliest()
-    return Since(now if known is None else known)
+
+def short_name(topic: str) -> str:
+    """A topic's name in eight characters: metadata is bounded, and goes with every commit."""
+    return f"{zlib.crc32(topic.encode()):08x}"
+
+
+def _marks(committed: Iterable[Committed]) -> list[Mark]:
+    found = (mark_in(each.metadata) for each in committed if each.offset is not None)
+    return [each for each in found if each is not None]

@@ -8,7 +8,8 @@ import time
 from datetime import UTC, datetime
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer
+from confluent_kafka import TopicPartition as KafkaPartition
 
 from datahub_poller.demo.broker import (
     API_OFFSET_COMMIT,
@@ -21,8 +22,9 @@ from datahub_poller.errors import Fatal, Transient
 from datahub_poller.kafka.source import KafkaSource
 from datahub_poller.model import TopicPartition
 from datahub_poller.source import Start
-from datahub_poller.start import Committed, first_start
+from datahub_poller.start import mark_in
 from support.brokers import Bed, Sent
+from support.brokers import Committed as Stored
 from support.members import Member, drive, until
 from support.scripted import ScriptedBroker, ScriptedSource
 
@@ -69,7 +71,7 @@ class Stage:
         if config.get("group.protocol") == "consumer":
             for key in ("session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy"):
                 config.pop(key, None)
-        return KafkaSource(config, start, time.monotonic, wall_ms, logging.getLogger("test.source"))
+        return KafkaSource(config, start, time.monotonic, logging.getLogger("test.source"))
 
     def member(self, group, *topics, start="latest", properties=None, **hooks):
         source = self.source(group, start, **({} if properties is None else properties))
@@ -373,25 +375,27 @@ def test_a_pause_is_not_carried_into_the_next_assignment(stage, group, protocol)
 # -- commits
 
 
-def test_a_commit_is_answered_and_seen_on_the_broker_with_the_groups_first_start(stage, group):
+def first_partitions(bed, group, topic):
+    """How many partitions the topic had at the group's first start, as each of its commits says."""
+    return {number: mark_in(each.metadata).partitions for number, each in bed.committed(group, topic).items()}
+
+
+def test_a_commit_is_answered_and_seen_on_the_broker_with_what_it_remembers(stage, group):
     topic = stage.topic(2)
     zero, one = tps(topic, 0, 1)
     fill(stage.bed, zero, 10)
-    before = stage.now()
     member = stage.member(group, topic, start="earliest")
     joined(member, zero, one)
-    after = stage.now()
     first = stage.bed.committed(group, topic)
     assert {partition: each.offset for partition, each in first.items()} == {0: 0, 1: 0}
+    assert first_partitions(stage.bed, group, topic) == {0: 2, 1: 2}
     member.answers.clear()
     member.commit({zero: 7})
     until(lambda: member.settled, member)
     assert member.answers == [({zero: 7}, None)]
     again = stage.bed.committed(group, topic)
     assert {partition: each.offset for partition, each in again.items()} == {0: 7, 1: 0}
-    starts = {first_start([each]) for each in [*first.values(), *again.values()]}
-    assert len(starts) == 1
-    assert before <= starts.pop() <= after
+    assert first_partitions(stage.bed, group, topic) == {0: 2, 1: 2}
 
 
 def test_a_commit_that_waits_is_on_the_broker_when_it_returns(stage, group):
@@ -400,10 +404,9 @@ def test_a_commit_that_waits_is_on_the_broker_when_it_returns(stage, group):
     fill(stage.bed, tp, 10)
     member = stage.member(group, topic, start="earliest")
     joined(member, tp)
-    started = first_start(stage.bed.committed(group, topic).values())
     member.source.commit_now({tp: 4})
     ((offset, metadata),) = stage.bed.committed(group, topic).values()
-    assert (offset, first_start([Committed(offset, metadata)])) == (4, started)
+    assert (offset, mark_in(metadata).partitions) == (4, 1)
 
 
 def test_the_next_member_goes_on_where_the_last_one_committed(stage, group):
@@ -455,21 +458,26 @@ def test_a_commit_that_waits_is_transient_when_refused_and_can_be_tried_again(fa
 # -- where reading begins
 
 
-def test_latest_begins_with_the_groups_first_start_also_after_a_restart(stage, group):
+HOUR = 3_600_000
+
+
+@pytest.mark.parametrize("clock", [-HOUR, 0, HOUR])
+def test_latest_begins_with_the_groups_first_start_also_after_a_restart(stage, group, clock):
+    """Whatever the producers' clock says: a beginning is a position."""
     topic = stage.topic(2)
     zero, one = tps(topic, 0, 1)
-    a_minute_ago = int(time.time() * 1000) - 60_000  # clocks are set back now and then
-    fill(stage.bed, zero, 5, "before", a_minute_ago)
-    fill(stage.bed, one, 5, "before", a_minute_ago)
+    at = wall_ms() + clock
+    fill(stage.bed, zero, 5, "before", at)
+    fill(stage.bed, one, 5, "before", at)
     first = stage.member(group, topic)
     joined(first, zero, one)
-    assert first.starts == {zero: Start(5, None), one: Start(5, None)}
+    assert first.starts == {zero: Start(5, 5), one: Start(5, 5)}
     assert {p: each.offset for p, each in stage.bed.committed(group, topic).items()} == {0: 5, 1: 5}
-    fill(stage.bed, zero, 2, "running")
+    fill(stage.bed, zero, 2, "running", at)
     until(lambda: len(first.records) == 2, first)
     stage.leave(first)
-    fill(stage.bed, zero, 2, "away")
-    fill(stage.bed, one, 2, "away")
+    fill(stage.bed, zero, 2, "away", at)
+    fill(stage.bed, one, 2, "away", at)
     second = stage.member(group, topic)
     until(lambda: len(second.records) == 6, second)
     drive(0.3, second)
@@ -478,17 +486,52 @@ def test_latest_begins_with_the_groups_first_start_also_after_a_restart(stage, g
     assert second.starts == {zero: Start(5, 5), one: Start(5, 5)}
 
 
-def test_the_groups_first_start_outlives_restarts(stage, group):
-    topic = stage.topic()
-    (tp,) = tps(topic, 0)
-    starts = set()
-    for _ in range(3):
-        member = stage.member(group, topic)
-        joined(member, tp)
-        member.source.commit_now({tp: 0})
-        starts.add(first_start(stage.bed.committed(group, topic).values()))
-        stage.leave(member)
-    assert len(starts) == 1
+def test_how_many_partitions_there_were_at_the_first_start_outlives_restarts(able, group):
+    topic = able.topic()
+    zero, one = tps(topic, 0, 1)
+    seen = []
+    for total in (1, 1, 2):
+        able.bed.add_partitions(topic, total) if total > 1 else None
+        member = able.member(group, topic)
+        joined(member, *(zero, one)[:total])
+        member.source.commit_now({zero: 0})
+        seen.append(first_partitions(able.bed, group, topic))
+        able.leave(member)
+    assert seen == [{0: 1}, {0: 1}, {0: 1, 1: 1}]
+
+
+def test_a_group_that_others_committed_for_in_part_loses_nothing_of_the_rest(stage, group):
+    topic = stage.topic(2)
+    zero, one = tps(topic, 0, 1)
+    fill(stage.bed, zero, 5)
+    fill(stage.bed, one, 5)
+    commit_as_another_tool(stage, group, {zero: 3})
+    member = stage.member(group, topic)
+    until(lambda: len(member.records) == 7, member)
+    assert member.starts == {zero: Start(3, 3), one: Start(0, None)}
+
+
+def test_the_first_start_of_two_members_at_one_moment_is_one_position_for_each_partition(stage, group):
+    topic = stage.topic(4)
+    every = tps(topic, 0, 1, 2, 3)
+    for tp in every:
+        fill(stage.bed, tp, 5, "before", wall_ms() + HOUR)
+    members = [stage.member(group, topic), stage.member(group, topic)]
+    until(lambda: members[0].owned | members[1].owned == set(every), *members)
+    for tp in every:
+        fill(stage.bed, tp, 2, "after", wall_ms() - HOUR)
+    until(lambda: sum(len(each.records) for each in members) >= 8, *members)
+    found = {tp: {r.value for each in members for r in each.of(tp)} for tp in every}
+    assert found == {key: {b"after0", b"after1"} for key in every}
+
+
+def commit_as_another_tool(stage, group, offsets):
+    if isinstance(stage.bed, ScriptedBroker):
+        stage.bed.group(group).committed |= {tp: Stored(at, "") for tp, at in offsets.items()}
+        return
+    tool = Consumer({"bootstrap.servers": stage.bed.bootstrap, "group.id": group, "log_level": 0})
+    tool.commit(offsets=[KafkaPartition(*tp, at) for tp, at in offsets.items()], asynchronous=False)
+    tool.close()
 
 
 def test_earliest_begins_with_what_the_log_still_holds(stage, group):
@@ -510,7 +553,7 @@ def test_a_time_begins_with_the_first_record_of_that_time_or_later(able, group):
     able.bed.produce_all(Sent(topic, 1, b"%d" % n, timestamp=base - 1000) for n in range(10))
     member = able.member(group, topic, start=datetime.fromtimestamp(base / 1000 + 4, UTC))
     until(lambda: len(member.records) == 6, member)
-    assert member.starts == {zero: Start(4, None), one: Start(10, None), two: Start(0, None)}
+    assert member.starts == {zero: Start(4, 4), one: Start(10, 10), two: Start(0, 0)}
 
 
 def test_a_partition_added_while_the_group_runs_loses_nothing(able, group):
@@ -520,40 +563,70 @@ def test_a_partition_added_while_the_group_runs_loses_nothing(able, group):
     member = able.member(group, topic)
     joined(member, zero)
     able.bed.add_partitions(topic, 2)
-    fill(able.bed, one, 5, "new")
+    fill(able.bed, one, 5, "new", wall_ms() - HOUR)
     until(lambda: len(member.of(one)) == 5, member)
     assert member.starts == {zero: Start(3, 3), one: Start(0, None)}
     assert member.offsets(zero) == []
 
 
-def test_a_partition_added_while_the_group_was_away_loses_nothing(able, group):
+@pytest.mark.parametrize("clock", [-HOUR, HOUR])
+def test_a_partition_added_while_the_group_was_away_loses_nothing(able, group, clock):
     topic = able.topic()
     zero, one = tps(topic, 0, 1)
     fill(able.bed, zero, 3, "before")
     first = able.member(group, topic)
     joined(first, zero)
-    started = first_start(able.bed.committed(group, topic).values())
     able.leave(first)
     able.bed.add_partitions(topic, 2)
-    fill(able.bed, one, 5, "new")
+    fill(able.bed, one, 5, "new", wall_ms() + clock)
     second = able.member(group, topic)
     joined(second, zero, one)
     until(lambda: len(second.of(one)) == 5, second)
     assert second.starts == {zero: Start(3, 3), one: Start(0, None)}
-    added = able.bed.committed(group, topic)[1]
-    assert (added.offset, first_start([added])) == (0, started)
+    assert able.bed.committed(group, topic)[1].offset == 0
+    assert first_partitions(able.bed, group, topic) == {0: 1, 1: 1}
 
 
-def test_a_topic_that_does_not_exist_yet_is_waited_for(able, group):
+def test_a_topic_that_does_not_exist_yet_is_waited_for_and_read_from_its_beginning(able, group):
     topic = able.unique("t")
     (tp,) = tps(topic, 0)
     member = able.member(group, topic)
+    member.source.wait_for(topic)  # as the service does, of what `reach` found missing
     drive(1.0, member)
     assert member.owned == set()
     able.bed.create_topic(topic)
-    joined(member, tp)
-    fill(able.bed, tp, 3)
+    fill(able.bed, tp, 3, timestamp=wall_ms() - HOUR)
     until(lambda: len(member.records) == 3, member)
+    joined(member, tp)
+    assert first_partitions(able.bed, group, topic) == {0: 0}
+
+
+def test_a_topic_that_did_not_exist_when_another_was_begun_is_new_also_after_a_restart(on_kafka, group):
+    here, later = on_kafka.topic(), on_kafka.unique("later")
+    (zero,) = tps(here, 0)
+    (new,) = tps(later, 0)
+    first = on_kafka.member(group, here, later)
+    first.source.wait_for(later)
+    joined(first, zero)
+    on_kafka.leave(first)
+    on_kafka.bed.create_topic(later)
+    fill(on_kafka.bed, new, 3, timestamp=wall_ms() - HOUR)
+    second = on_kafka.member(group, here, later)
+    until(lambda: len(second.of(new)) == 3, second)
+    joined(second, zero, new)
+
+
+def test_a_topic_that_the_action_reads_from_now_on_begins_at_its_end(on_kafka, group):
+    here, other = on_kafka.topic(), on_kafka.topic()
+    (zero,) = tps(here, 0)
+    (new,) = tps(other, 0)
+    fill(on_kafka.bed, new, 3, timestamp=wall_ms() + HOUR)
+    first = on_kafka.member(group, here)
+    joined(first, zero)
+    on_kafka.leave(first)
+    second = on_kafka.member(group, here, other)
+    joined(second, zero, new)
+    assert second.starts[new] == Start(3, 3)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

@@ -13,8 +13,9 @@ from typing import Final, Literal
 from datahub_poller.errors import Transient
 from datahub_poller.model import Record, TopicPartition
 from datahub_poller.source import Listener, Start
-from datahub_poller.start import Committed as Found
-from datahub_poller.start import Earliest, StartAt, beginning, first_start, mark
+from datahub_poller.start import Begin, Beginning, Earliest, End, Found, Mark, StartAt, Topic, decide, mark
+from datahub_poller.start import Committed as Read
+from datahub_poller.start import partitions_at_first_start as at_first_start
 from support.brokers import Committed, Sent
 
 SILENT: Final = "the coordinator does not answer"
@@ -170,7 +171,8 @@ class ScriptedSource:
         self._positions: dict[TopicPartition, int] = {}
         self._unresolved: set[TopicPartition] = set()
         self._paused: frozenset[TopicPartition] = frozenset()
-        self._first_starts: dict[str, int] = {}
+        self._partitions: dict[str, int] = {}
+        self._missing: set[str] = set()
         self._answers: deque[tuple[dict[TopicPartition, int], str | None]] = deque()
         self._turn = 0
         self._trouble = False
@@ -178,6 +180,7 @@ class ScriptedSource:
 
     def subscribe(self, topics: Sequence[str], listener: Listener) -> None:
         self.topics = tuple(topics)
+        self._missing |= set(topics) - self._broker.logs.keys()
         self._listener = listener
         self._broker.join(self)
 
@@ -219,9 +222,13 @@ class ScriptedSource:
         finally:
             self._broker.leave(self)
 
+    def wait_for(self, topic: str) -> None:
+        """The topic does not exist yet."""
+        self._missing.add(topic)
+
     def metadata(self, tp: TopicPartition) -> str:
         """What goes with a commit."""
-        return mark(self._first_starts[tp.topic]) if tp.topic in self._first_starts else ""
+        return mark(Mark(self._partitions[tp.topic])) if tp.topic in self._partitions else ""
 
     def _serve(self) -> None:
         if self.expelled:
@@ -268,23 +275,43 @@ class ScriptedSource:
             self._trouble = True
             self._listener.trouble(SILENT)
             return
-        starts = {tp: self._start(tp) for tp in sorted(new)}
-        self._unresolved = set()
+        starts: dict[TopicPartition, Start] = {}
+        for topic in sorted({tp.topic for tp in new}):
+            starts |= self._starts(topic, sorted(tp for tp in new if tp.topic == topic))
+        self._unresolved = new - starts.keys()
         self._positions |= {tp: start.offset for tp, start in starts.items()}
         self._listener.assigned(starts)
         if self._trouble:
             self._trouble = False
             self._listener.trouble(None)
 
-    def _start(self, tp: TopicPartition) -> Start:
-        topic = self._broker.committed(self.group, tp.topic)
-        known = first_start(Found(each.offset, each.metadata) for each in topic.values())
-        now = self._broker.wall_ms()
-        self._first_starts.setdefault(tp.topic, now if known is None else known)
-        if tp.partition in topic:
-            return Start(topic[tp.partition].offset, topic[tp.partition].offset)
-        begin, log = beginning(self._start_at, known, now), self._broker.log(tp)
-        return Start(log.low if isinstance(begin, Earliest) else log.since(begin.at), None)
+    def _starts(self, topic: str, mine: Sequence[TopicPartition]) -> dict[TopicPartition, Start]:
+        """As the source over librdkafka does; here nobody waits for another member in vain."""
+        stored = self._broker.committed(self.group, topic)
+        committed = {n: Read(None, "") for n in self._broker.partitions(topic)}
+        committed |= {n: Read(each.offset, each.metadata) for n, each in stored.items()}
+        self._partitions[topic] = 0 if topic in self._missing else at_first_start(committed)
+        starts = {tp: Start(offset, offset) for tp in mine if (offset := committed[tp.partition].offset) is not None}
+        new = {tp.partition for tp in mine if tp not in starts}
+        for decision in decide(self._start_at, Topic(new, committed, topic in self._missing, 0.0)) if new else ():
+            match decision:
+                case Begin(numbers, where):
+                    starts |= {TopicPartition(topic, n): Start(self._where(topic, n, where), None) for n in numbers}
+                case Found(numbers, where):
+                    found = {TopicPartition(topic, n): self._where(topic, n, where) for n in numbers}
+                    if self._broker.commit(self, found) is None:
+                        starts |= {tp: Start(found[tp], found[tp]) for tp in mine}
+        return starts
+
+    def _where(self, topic: str, partition: int, where: Beginning) -> int:
+        log = self._broker.logs[topic][partition]
+        match where:
+            case Earliest():
+                return log.low
+            case End():
+                return log.high
+            case _:
+                return log.since(where.at)
 
     def _read(self, tp: TopicPartition, limit: int) -> list[Record]:
         log = self._broker.log(tp)

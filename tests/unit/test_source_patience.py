@@ -100,7 +100,7 @@ def clock() -> Clock:
 
 def source_of(clock: Clock, silent: set[int]) -> tuple[KafkaSource, SlowConsumer]:
     config = {"bootstrap.servers": "127.0.0.1:1", "group.id": "g", "log_level": 0}
-    source = KafkaSource(config, "earliest", clock, lambda: 0, logging.getLogger("test"), clock.alive)
+    source = KafkaSource(config, "earliest", clock, logging.getLogger("test"), clock.alive)
     source._consumer.close()
     slow: Any = SlowConsumer(clock, silent)
     source._consumer = source.reach._consumer = slow

@@ -1,4 +1,4 @@
-"""Where assigned partitions begin, asked of the broker: commits, their metadata, the log's ends and times.
+"""Where assigned partitions begin, asked of the broker: commits, their metadata, the log's ends.
 
 Only what the broker answered for is told: no answer is never "no offset".
 """
@@ -6,23 +6,54 @@ Only what the broker answered for is told: no answer is never "no offset".
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Sequence
-from typing import Final
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from datahub_poller.errors import Transient
+from datahub_poller.kafka.committing import Committing
+from datahub_poller.kafka.memory import Memory
 from datahub_poller.kafka.topic_ids import TopicIds
 from datahub_poller.model import TopicPartition
+from datahub_poller.observe.logs import log_event
 from datahub_poller.source import Start
-from datahub_poller.start import Beginning, Committed, Earliest, StartAt, beginning, first_start, topic_id_in
+from datahub_poller.start import (
+    Begin,
+    Beginning,
+    Committed,
+    Earliest,
+    End,
+    Found,
+    Since,
+    StartAt,
+    Topic,
+    Wait,
+    decide,
+    known_topics,
+    mark_in,
+    partitions_at_first_start,
+    short_name,
+    topic_id_in,
+)
 
 ASK_SECONDS: Final = 5.0
+SHOWN: Final = 10
+"""How many partitions a log line names."""
+
+Commits = dict[TopicPartition, Committed]
+
+
+class Waiting(NamedTuple):
+    """Since when this member waits for a topic's start positions, and where the log of its partitions ended then."""
+
+    since: float
+    ends: dict[TopicPartition, int]
 
 
 class Beginnings:
-    """Asks through the consumer that it shares with its owner. `first_starts` is by topic, in ms, and grows.
+    """Asks through the consumer that it shares with its owner. `topics` are those that the group reads.
 
     `alive` is told before each question.
     """
@@ -31,46 +62,141 @@ class Beginnings:
         self,
         consumer: Consumer,
         start_at: StartAt,
-        wall_ms: Callable[[], int],
-        first_starts: dict[str, int],
-        logger: logging.Logger,
+        clock: Callable[[], float],
+        committing: Committing,
+        memory: Memory,
         ids: TopicIds,
+        logger: logging.Logger,
         alive: Callable[[], None] = lambda: None,
     ) -> None:
+        self.topics: Sequence[str] = ()
         self._alive = alive
         self._consumer = consumer
         self._start_at = start_at
-        # Not when partitions come: joining takes seconds, and a topic may be made while this runs.
-        self._now = wall_ms()
-        self._logger = logger
-        self._first_starts = first_starts
-        self._old_group = False
+        self._clock = clock
+        self._committing = committing
+        self._memory = memory
         self._ids = ids
+        self._logger = logger
+        self._waiting: dict[str, Waiting] = {}
 
     def of(self, topic: str, tps: Sequence[TopicPartition]) -> dict[TopicPartition, Start]:
-        """Where these partitions of one topic begin. Raises KafkaException or Transient where no answer came."""
+        """Where these partitions of one topic begin, without those that wait for another member.
+
+        Raises KafkaException or Transient where no answer came.
+        """
         committed = self._committed(tps)
         new = [tp for tp in tps if committed[tp].offset is None]
-        known = first_start(committed.values())
-        if new:
-            others = self._committed_of_topic(topic)
-            known = first_start(others.values())
-            if self._old_group and topic not in self._first_starts and not _any_commit(others):
-                self._logger.warning("topic %s is new to the group: it begins by `start`", topic)
-        self._old_group = self._old_group or known is not None
-        # What is new in a topic that was made anew while we ran is new to us, whatever its records' times.
-        begin = Earliest() if topic in self._ids.remade else beginning(self._start_at, known, self._now)
         starts = {tp: Start(offset, offset) for tp in tps if (offset := committed[tp].offset) is not None}
-        starts |= {tp: Start(offset, None) for tp, offset in self._ask(new, begin).items()}
-        for tp in tps:
+        if new or topic not in self._memory.partitions:
+            starts |= self._decided(topic, new, committed)
+        if starts:
+            self._memory.know(topic)
+        for tp in starts:
             self._ids.began(tp, topic_id_in(committed[tp].metadata))
-        self._first_starts.setdefault(topic, self._now if known is None else known)
         return starts
 
-    def _committed(self, tps: Collection[TopicPartition]) -> dict[TopicPartition, Committed]:
+    def _decided(self, topic: str, new: Sequence[TopicPartition], mine: Commits) -> dict[TopicPartition, Start]:
+        """Where those without a commit begin, from what the group has committed for the whole topic."""
+        if not new and any(mark_in(each.metadata) for each in mine.values()):
+            self._memory.partitions[topic] = partitions_at_first_start(_numbered(mine))
+            return {}
+        everybody = self._committed_of(self._partitions(topic), mine)
+        about = self._about(topic, new, everybody)
+        self._memory.partitions[topic] = 0 if about.is_new else partitions_at_first_start(about.committed)
+        starts: dict[TopicPartition, Start] = {}
+        for decision in decide(self._start_at, about) if new else ():
+            match decision:
+                case Begin(numbers, where, why):
+                    offsets = self._ask([TopicPartition(topic, each) for each in numbers], where)
+                    starts |= {tp: Start(offset, None) for tp, offset in offsets.items()}
+                    self._tell(topic, numbers, why, about)
+                case Found(numbers, where):
+                    found = self._found(topic, numbers, where)
+                    starts |= {tp: Start(found[tp], found[tp]) for tp in new}
+                case Wait():
+                    del self._memory.partitions[topic]  # the owner of partition 0 says how many there were
+                    self._wait(topic, new)
+        if starts:
+            self._waiting.pop(topic, None)
+        return starts
+
+    def _about(self, topic: str, new: Sequence[TopicPartition], everybody: Commits) -> Topic:
+        committed = _numbered(everybody)
+        is_new = topic in self._ids.remade or (
+            not _any_commit(everybody) and (self._memory.knows(topic) or self._known_by_others(topic))
+        )
+        since = self._waiting[topic].since if topic in self._waiting else self._clock()
+        return Topic({tp.partition for tp in new}, committed, is_new, self._clock() - since)
+
+    def _known_by_others(self, topic: str) -> bool:
+        """Whether the group, when it committed for its other topics, had commits for this one or waited for it.
+
+        Not asked where that makes no difference.
+        """
+        if self._start_at == "earliest":
+            return False
+        others = [each for each in self.topics if each != topic]
+        return any(
+            short_name(topic) in known_topics(self._committed_of(self._existing(each)).values()) for each in others
+        )
+
+    # -- the group's first start on a topic
+
+    def _found(self, topic: str, numbers: Collection[int], where: Beginning) -> dict[TopicPartition, int]:
+        """Commit where the group begins. Nothing is read before that is stored: a start that is killed never was."""
+        tps = [TopicPartition(topic, each) for each in numbers]
+        waiting = self._waiting.get(topic)
+        offsets = self._ask(tps, where)
+        if waiting is not None and isinstance(where, End):
+            offsets |= {tp: min(end, offsets[tp]) for tp, end in waiting.ends.items() if tp in offsets}
+        self._alive()
+        self._committing.begin_group(self._consumer, offsets, self._ids.now(topic))
+        start = "latest" if isinstance(where, End) else self._start_at
+        log_event(
+            self._logger,
+            logging.WARNING,
+            "the group has no committed offset for this topic: its start positions are committed now",
+            topic=topic,
+            partitions=len(tps),
+            start=str(start),
+            meaning="records before these positions are not delivered",
+        )
+        return offsets
+
+    def _wait(self, topic: str, new: Sequence[TopicPartition]) -> None:
+        waiting = self._waiting.get(topic)
+        if waiting is None:
+            log_event(
+                self._logger,
+                logging.INFO,
+                "waiting for the group's start positions: the owner of partition 0 commits them",
+                topic=topic,
+            )
+            waiting = self._waiting[topic] = Waiting(self._clock(), {})
+        if missing := [tp for tp in new if tp not in waiting.ends]:
+            waiting.ends.update(self._offsets(missing, OFFSET_END))
+
+    def _tell(self, topic: str, numbers: Sequence[int], why: str, about: Topic) -> None:
+        if why == "as configured" or not about.committed:
+            return
+        event, level = "new partitions: reading them from their beginning", logging.INFO
+        remedy = None
+        if why == "no commit":
+            event, level = "partitions without a committed offset, in a group that has others", logging.WARNING
+            where = "their beginning" if self._start_at == "latest" else f"start: {self._start_at}"
+            remedy = f"reading them from {where}: records may come that were handled before"
+        shown = [*map(str, numbers[:SHOWN]), *(["..."] if len(numbers) > SHOWN else [])]
+        log_event(self._logger, level, event, topic=topic, partitions=",".join(shown), meaning=remedy)
+
+    # -- questions
+
+    def _committed(self, tps: Collection[TopicPartition]) -> Commits:
+        if not tps:
+            return {}
         self._alive()
         asked = [KafkaPartition(tp.topic, tp.partition) for tp in tps]
-        found: dict[TopicPartition, Committed] = {}
+        found: Commits = {}
         for each in self._consumer.committed(asked, timeout=ASK_SECONDS):
             if each.error is not None:
                 raise Transient(each.error.str())
@@ -78,20 +204,30 @@ class Beginnings:
             found[TopicPartition(each.topic, each.partition)] = Committed(offset, each.metadata or "")
         return found
 
-    def _committed_of_topic(self, topic: str) -> dict[TopicPartition, Committed]:
+    def _committed_of(self, tps: Iterable[TopicPartition], known: Mapping[TopicPartition, Committed] = {}) -> Commits:
+        return {**known, **self._committed([tp for tp in tps if tp not in known])}
+
+    def _partitions(self, topic: str) -> list[TopicPartition]:
+        found = self._existing(topic)
+        if not found:  # a broker may not know the topic for a moment: that is no answer
+            raise Transient(f"{topic} was described without partitions")
+        return found
+
+    def _existing(self, topic: str) -> list[TopicPartition]:
         self._alive()
         found = self._consumer.list_topics(topic, timeout=ASK_SECONDS).topics[topic]
-        if not found.partitions:  # a broker may not know the topic for a moment: that is no answer
-            raise Transient(f"{topic} was described without partitions: {found.error}")
-        return self._committed([TopicPartition(topic, number) for number in found.partitions])
+        return [TopicPartition(topic, number) for number in sorted(found.partitions)]
 
-    def _ask(self, tps: Sequence[TopicPartition], begin: Beginning) -> dict[TopicPartition, int]:
-        if isinstance(begin, Earliest):
-            return self._offsets(tps, OFFSET_BEGINNING)
-        # The ends are read before the time is looked up: what comes in between is delivered, not lost.
-        ends = self._offsets(tps, OFFSET_END)
-        found = self._offsets(tps, begin.at)
-        return {tp: offset if offset >= 0 else ends[tp] for tp, offset in found.items()}
+    def _ask(self, tps: Sequence[TopicPartition], where: Beginning) -> dict[TopicPartition, int]:
+        match where:
+            case Earliest():
+                return self._offsets(tps, OFFSET_BEGINNING)
+            case End():
+                return self._offsets(tps, OFFSET_END)
+            case Since(at):
+                # The ends are read before the time is looked up: what comes in between is delivered, not lost.
+                ends = self._offsets(tps, OFFSET_END)
+                return {tp: offset if offset >= 0 else ends[tp] for tp, offset in self._offsets(tps, at).items()}
 
     def _offsets(self, tps: Sequence[TopicPartition], at: int) -> dict[TopicPartition, int]:
         """Of all partitions in one question: each waits behind the fetch that its broker holds open."""
@@ -107,5 +243,9 @@ class Beginnings:
         return found
 
 
-def _any_commit(committed: dict[TopicPartition, Committed]) -> bool:
+def _numbered(committed: Commits) -> dict[int, Committed]:
+    return {tp.partition: each for tp, each in committed.items()}
+
+
+def _any_commit(committed: Commits) -> bool:
     return any(each.offset is not None for each in committed.values())

@@ -1,4 +1,4 @@
-"""Sending commits, with the group's first start and the topic's id in their metadata, and reading the answers."""
+"""Sending commits, with what is remembered of the group's first start in their metadata, and reading the answers."""
 
 from __future__ import annotations
 
@@ -8,24 +8,20 @@ from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from datahub_poller.errors import Transient
+from datahub_poller.kafka.memory import Memory
 from datahub_poller.kafka.words import NO_OFFSET, group_refused, real, topic_refused, why
 from datahub_poller.model import TopicPartition
-from datahub_poller.start import mark
 
 Answer = Callable[[Mapping[TopicPartition, int], str | None], None]
 
 
 class Committing:
-    """One asynchronous commit at a time. `answer` hears what became of it.
+    """One asynchronous commit at a time. `answer` hears what became of it."""
 
-    `first_starts` by topic, and `topic_ids` under which partitions are read, may grow.
-    """
-
-    def __init__(self, group: str, first_starts: Mapping[str, int], topic_ids: Mapping[TopicPartition, str]) -> None:
+    def __init__(self, group: str, memory: Memory) -> None:
         self.answer: Answer = lambda _, __: None
         self._group = group
-        self._first_starts = first_starts
-        self._topic_ids = topic_ids
+        self._memory = memory
         self._sent: dict[TopicPartition, int] | None = None
 
     def send(self, consumer: Consumer, offsets: Mapping[TopicPartition, int]) -> None:
@@ -39,8 +35,20 @@ class Committing:
 
     def send_and_wait(self, consumer: Consumer, offsets: Mapping[TopicPartition, int]) -> None:
         """Commit and wait, as long as librdkafka does. Raises Transient."""
+        self._send_and_wait(consumer, self._marked(offsets), offsets)
+
+    def begin_group(self, consumer: Consumer, offsets: Mapping[TopicPartition, int], topic_id: str) -> None:
+        """Commit where the group begins on a topic, of partitions that others may own too. Raises Transient.
+
+        One request: the broker stores all of it or nothing.
+        """
+        self._send_and_wait(consumer, self._marked(offsets, topic_id), offsets)
+
+    def _send_and_wait(
+        self, consumer: Consumer, marked: list[KafkaPartition], offsets: Collection[TopicPartition]
+    ) -> None:
         try:
-            answered = consumer.commit(offsets=self._marked(offsets), asynchronous=False)
+            answered = consumer.commit(offsets=marked, asynchronous=False)
         except KafkaException as error:
             if error.args[0].code() != NO_OFFSET:
                 raise Transient(self._said(error, offsets)) from error
@@ -80,12 +88,11 @@ class Committing:
             return topic_refused(topic, error.str())
         return error.str()
 
-    def _marked(self, offsets: Mapping[TopicPartition, int]) -> list[KafkaPartition]:
-        return [KafkaPartition(tp.topic, tp.partition, at, metadata=self._mark(tp)) for tp, at in offsets.items()]
-
-    def _mark(self, tp: TopicPartition) -> str:
-        first = self._first_starts.get(tp.topic)
-        return "" if first is None else mark(first, self._topic_ids.get(tp))
+    def _marked(self, offsets: Mapping[TopicPartition, int], topic_id: str = "") -> list[KafkaPartition]:
+        return [
+            KafkaPartition(tp.topic, tp.partition, at, metadata=self._memory.beside(tp, topic_id))
+            for tp, at in offsets.items()
+        ]
 
 
 def _only_topic(partitions: Collection[TopicPartition]) -> str | None:

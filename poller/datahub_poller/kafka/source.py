@@ -17,6 +17,7 @@ from datahub_poller.errors import CannotStart, Fatal, Transient
 from datahub_poller.kafka.begin import ASK_SECONDS, Beginnings
 from datahub_poller.kafka.client_log import ClientLog
 from datahub_poller.kafka.committing import Committing
+from datahub_poller.kafka.memory import Memory
 from datahub_poller.kafka.oauth import TokenSource
 from datahub_poller.kafka.reach import CONSUMER_CONFIG, Reach
 from datahub_poller.kafka.records import Records
@@ -29,6 +30,8 @@ from datahub_poller.source import Listener, Start
 from datahub_poller.start import StartAt
 
 AGAIN_SECONDS: Final = 2.0
+LOOK_SECONDS: Final = 0.2
+"""How often a member looks whether another has committed the group's start positions."""
 
 
 class KafkaSource:
@@ -42,7 +45,6 @@ class KafkaSource:
         properties: Mapping[str, Any],
         start_at: StartAt,
         clock: Callable[[], float],
-        wall_ms: Callable[[], int],
         logger: logging.Logger,
         alive: Callable[[], None] = lambda: None,
     ) -> None:
@@ -69,15 +71,17 @@ class KafkaSource:
         self._trouble = Trouble(clock)
         if isinstance(token := properties.get("oauth_cb"), TokenSource):
             self._trouble.cause = token.why_refused
-        self._first_starts: dict[str, int] = {}
         self._ids = TopicIds(properties, clock, logger)
-        self._committing = Committing(self._group, self._first_starts, self._ids.read)
+        self._memory = Memory(self._ids.read)
+        self._committing = Committing(self._group, self._memory)
         config = {**properties, "error_cb": self._trouble.on_error, "on_commit": self._committing.on_commit}
         try:
             self._consumer = Consumer(config, logger=ClientLog(logger, clock, self._trouble.heard))
         except (KafkaException, SystemError, ValueError, TypeError) as error:
             raise CannotStart(f"{CONSUMER_CONFIG}: the Kafka client does not take it: {why(error)}") from error
-        self._beginnings = Beginnings(self._consumer, start_at, wall_ms, self._first_starts, logger, self._ids, alive)
+        self._beginnings = Beginnings(
+            self._consumer, start_at, clock, self._committing, self._memory, self._ids, logger, alive
+        )
         self.reach = Reach(self._consumer, self._trouble, self.servers, self._group, clock, alive)
 
     # -- the group
@@ -87,7 +91,7 @@ class KafkaSource:
         self._listener = listener
         self._trouble.tell = listener.trouble
         self._committing.answer = listener.committed
-        self._topics = topics
+        self._topics = self._beginnings.topics = topics
         self._consumer.subscribe(
             list(topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
@@ -152,6 +156,7 @@ class KafkaSource:
 
     def _resolve(self, tps: Sequence[TopicPartition]) -> dict[TopicPartition, Start]:
         """Only what the broker answered for: no answer is never "no offset"."""
+        self._resolve_at = self._clock() + LOOK_SECONDS
         starts: dict[TopicPartition, Start] = {}
         by_topic: dict[str, list[TopicPartition]] = {}
         for tp in tps:
@@ -278,6 +283,7 @@ class KafkaSource:
         """Say, once until it is there, that a topic does not exist."""
         if topic not in self._missing:
             self._missing.add(topic)
+            self._memory.know(topic)
             log_event(self._logger, logging.WARNING, "topic does not exist yet: waiting for it", topic=topic)
 
     # -- gaps

@@ -79,6 +79,10 @@ class TopicIds:
         now = self._fresh.get(tp.topic)
         return now is not None and self.read.get(tp, now) != now
 
+    def now(self, topic: str) -> str:
+        """The id that the topic was last seen with; empty where none was told."""
+        return self._fresh.get(topic, "")
+
     def moved(self, tp: TopicPartition) -> None:
         """The partition is read of the topic as it is now."""
         if tp.topic in self._fresh:
