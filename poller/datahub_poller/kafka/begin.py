@@ -6,7 +6,7 @@ Only what the broker answered for is told: no answer is never "no offset".
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final, NamedTuple
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer
@@ -86,25 +86,33 @@ class Beginnings:
         Raises KafkaException or Transient where no answer came.
         """
         committed = self._committed(tps)
-        new = [tp for tp in tps if committed[tp].offset is None]
-        starts = {tp: Start(offset, offset) for tp in tps if (offset := committed[tp].offset) is not None}
-        if new or topic not in self._memory.partitions:
-            starts |= self._decided(topic, new, committed)
+        if any(each.offset is None for each in committed.values()) or topic not in self._memory.partitions:
+            starts = self._decided(topic, tps, committed)
+        else:
+            starts = _committed_starts(committed)
         if starts:
             self._memory.know(topic)
         for tp in starts:
             self._ids.began(tp, topic_id_in(committed[tp].metadata))
         return starts
 
-    def _decided(self, topic: str, new: Sequence[TopicPartition], mine: Commits) -> dict[TopicPartition, Start]:
-        """Where those without a commit begin, from what the group has committed for the whole topic."""
-        if not new and any(mark_in(each.metadata) for each in mine.values()):
+    def reassigned(self) -> None:
+        """Partitions have moved: whoever owns partition 0 now gets its time."""
+        self._waiting = {topic: each._replace(since=self._clock()) for topic, each in self._waiting.items()}
+
+    def _decided(self, topic: str, tps: Sequence[TopicPartition], mine: Commits) -> dict[TopicPartition, Start]:
+        """Where these begin, from what the group has committed for the whole topic."""
+        if all(each.offset is not None and mark_in(each.metadata) for each in mine.values()):
             self._memory.partitions[topic] = partitions_at_first_start(_numbered(mine))
-            return {}
-        everybody = self._committed_of(self._partitions(topic), mine)
-        about = self._about(topic, new, everybody)
+            return _committed_starts(mine)
+        known = self._memory.knows(topic) or self._known_by_others(topic)
+        # All in one answer, and after the others': another member may have committed for everybody meanwhile.
+        everybody = self._committed({*self._partitions(topic), *tps})
+        mine.update((tp, everybody[tp]) for tp in tps)
+        starts = _committed_starts(mine)
+        new = [tp for tp in tps if tp not in starts]
+        about = self._about(topic, new, everybody, known)
         self._memory.partitions[topic] = 0 if about.is_new else partitions_at_first_start(about.committed)
-        starts: dict[TopicPartition, Start] = {}
         for decision in decide(self._start_at, about) if new else ():
             match decision:
                 case Begin(numbers, where, why):
@@ -121,13 +129,10 @@ class Beginnings:
             self._waiting.pop(topic, None)
         return starts
 
-    def _about(self, topic: str, new: Sequence[TopicPartition], everybody: Commits) -> Topic:
-        committed = _numbered(everybody)
-        is_new = topic in self._ids.remade or (
-            not _any_commit(everybody) and (self._memory.knows(topic) or self._known_by_others(topic))
-        )
+    def _about(self, topic: str, new: Sequence[TopicPartition], everybody: Commits, known: bool) -> Topic:
+        is_new = topic in self._ids.remade or (known and not _any_commit(everybody))
         since = self._waiting[topic].since if topic in self._waiting else self._clock()
-        return Topic({tp.partition for tp in new}, committed, is_new, self._clock() - since)
+        return Topic({tp.partition for tp in new}, _numbered(everybody), is_new, self._clock() - since)
 
     def _known_by_others(self, topic: str) -> bool:
         """Whether the group, when it committed for its other topics, had commits for this one or waited for it.
@@ -136,10 +141,9 @@ class Beginnings:
         """
         if self._start_at == "earliest":
             return False
-        others = [each for each in self.topics if each != topic]
-        return any(
-            short_name(topic) in known_topics(self._committed_of(self._existing(each)).values()) for each in others
-        )
+        name = short_name(topic)
+        others = (self._committed(self._existing(each)) for each in self.topics if each != topic)
+        return any(name in known_topics(each.values()) for each in others)
 
     # -- the group's first start on a topic
 
@@ -204,9 +208,6 @@ class Beginnings:
             found[TopicPartition(each.topic, each.partition)] = Committed(offset, each.metadata or "")
         return found
 
-    def _committed_of(self, tps: Iterable[TopicPartition], known: Mapping[TopicPartition, Committed] = {}) -> Commits:
-        return {**known, **self._committed([tp for tp in tps if tp not in known])}
-
     def _partitions(self, topic: str) -> list[TopicPartition]:
         found = self._existing(topic)
         if not found:  # a broker may not know the topic for a moment: that is no answer
@@ -241,6 +242,10 @@ class Beginnings:
                 raise Transient(each.error.str())
             found[TopicPartition(each.topic, each.partition)] = each.offset
         return found
+
+
+def _committed_starts(committed: Commits) -> dict[TopicPartition, Start]:
+    return {tp: Start(each.offset, each.offset) for tp, each in committed.items() if each.offset is not None}
 
 
 def _numbered(committed: Commits) -> dict[int, Committed]:

@@ -110,6 +110,7 @@ class KafkaSource:
         tps = {self._tp(each.topic, each.partition) for each in partitions}
         self._missing -= {tp.topic for tp in tps}
         self._resolve_at = self._clock()
+        self._beginnings.reassigned()
         if tps:
             self._ids.doubt()
         self._trouble.assigned({tp.topic for tp in tps})

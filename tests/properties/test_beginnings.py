@@ -1,0 +1,55 @@
+"""A group's beginnings in any order of starts, kills, rebalances, records and new partitions: nothing is lost.
+
+The real questions and commits, with the world going on between any two of them (`support/toy_cluster.py`).
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from support.toy_cluster import ToyCluster
+
+HISTORIES = 250
+TURNS = 40
+
+
+def played(seed, start="latest", *, alien=False):
+    cluster = ToyCluster(seed, {"one": 1 + seed % 4, "two": 1 + seed // 4 % 3}, start, alien)
+    for _ in range(TURNS):
+        cluster.turn()
+    cluster.drain()
+    return cluster
+
+
+def lost(cluster):
+    """What the group owes and nobody was given: all that came after its first commit for a topic."""
+    found = {}
+    for tp, end in cluster.ends.items():
+        owed = range(cluster.begun.get(tp.topic, {}).get(tp, 0), end)
+        if missing := set(owed) - cluster.delivered.get(tp, set()):
+            found[tp] = sorted(missing)
+    return found
+
+
+def test_nothing_after_the_groups_first_start_is_lost_and_latest_delivers_nothing_from_before():
+    interruptions = later = 0
+    for seed in range(HISTORIES):
+        cluster = played(seed)
+        assert not lost(cluster), f"seed {seed}"
+        for tp, before in cluster.before_anybody.items():
+            assert min(cluster.delivered.get(tp, {before}), default=before) >= before, f"seed {seed}, {tp}"
+        if cluster.made_after_a_commit:
+            later += 1
+            for tp in cluster.of_topic("later"):
+                assert set(range(cluster.ends[tp])) <= cluster.delivered.get(tp, set()), f"seed {seed}, {tp}"
+        interruptions += cluster.interruptions
+    assert interruptions > 10 * HISTORIES, "the world hardly went on between questions"
+    assert later > HISTORIES // 5, "hardly a topic came after the group"
+
+
+@pytest.mark.parametrize("start", ["earliest", "latest"])
+def test_nothing_is_lost_beside_a_member_that_commits_no_start_positions(start):
+    for seed in range(HISTORIES // 5):
+        cluster = played(seed, start, alien=True)
+        missing = {tp: offsets for tp, offsets in lost(cluster).items() if tp.partition != 0}
+        assert not missing, f"seed {seed}"
