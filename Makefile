@@ -31,7 +31,7 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup demo run test test-unit test-slow check check-format check-lint check-types check-imports \
-        check-dependencies format mutants guarantees fuzz bench bench-quick compare-loss kafka lock wheel image keys clean
+        check-dependencies format mutants guarantees beginnings fuzz bench bench-quick compare-loss kafka lock wheel image keys clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*  ## \(.*\)/\1\t\2/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
@@ -81,6 +81,9 @@ mutants: $(VENV)/.dev  ## break the core in known ways; fail where no test notic
 
 guarantees: $(VENV)/.dev  ## break a group of pollers for MINUTES=5, by SEED, on a real Apache Kafka; judge every promise
 	$(BIN)/python tests/guarantees/run.py $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(ROUND),--round $(ROUND))
+
+beginnings: $(VENV)/.dev  ## play HISTORIES=50 beginnings of a group with wrong clocks, by SEED, on a real Apache Kafka
+	$(BIN)/python tests/guarantees/run_beginnings.py $(if $(HISTORIES),--histories $(HISTORIES)) $(if $(SEED),--seed $(SEED))
 
 fuzz: $(VENV)/.dev  ## throw hostile bytes at the readers for MINUTES=1, by SEED
 	$(BIN)/python tests/fuzz/run.py $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(ROUND),--round $(ROUND))

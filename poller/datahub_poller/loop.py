@@ -199,7 +199,7 @@ class Poller:
         now = self.clock()
         self.rebalances += 1
         for tp, start in starts.items():
-            self.ledger.open(tp, start.offset, start.committed, now)
+            self.ledger.open(tp, start.offset, None if start.renew else start.committed, now)
             log_event(
                 self.logger,
                 logging.INFO,

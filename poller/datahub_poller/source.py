@@ -12,10 +12,14 @@ from datahub_poller.model import Record, TopicPartition
 
 
 class Start(NamedTuple):
-    """Where reading a partition begins, and what the group had committed for it, if anything."""
+    """Where reading a partition begins, and what the group had committed for it, if anything.
+
+    `renew`: commit it again although nothing has moved: what is remembered beside it is out of date.
+    """
 
     offset: int
     committed: int | None
+    renew: bool = False
 
 
 class Listener(Protocol):

@@ -56,8 +56,8 @@ class Member:
     def assigned(self, starts: Mapping[TopicPartition, Start]) -> None:
         self.calls.append(Call("assigned", set(starts)))
         self.owned |= set(starts)
-        self.starts |= starts
-        self._first |= {tp: start.offset for tp, start in starts.items() if start.committed is None}
+        self.starts |= {tp: start._replace(renew=False) for tp, start in starts.items()}
+        self._first |= {tp: start.offset for tp, start in starts.items() if start.committed is None or start.renew}
 
     def revoked(self, partitions: Collection[TopicPartition]) -> None:
         gone = list(partitions)

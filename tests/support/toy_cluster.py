@@ -195,7 +195,7 @@ class ToyMember:
         try:
             for topic in sorted({tp.topic for tp in self.owned - self.positions.keys()}):
                 mine = sorted(tp for tp in self.owned - self.positions.keys() if tp.topic == topic)
-                self._begin(self.beginnings.of(topic, mine))
+                self._begin(self.beginnings.renewed(self.beginnings.of(topic, mine)))
         except (KafkaException, Transient, Killed):
             return
         finally:

@@ -6,7 +6,7 @@ Only what the broker answered for is told: no answer is never "no offset".
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer
@@ -79,6 +79,7 @@ class Beginnings:
         self._ids = ids
         self._logger = logger
         self._waiting: dict[str, Waiting] = {}
+        self._stored: dict[TopicPartition, str] = {}
 
     def of(self, topic: str, tps: Sequence[TopicPartition]) -> dict[TopicPartition, Start]:
         """Where these partitions of one topic begin, without those that wait for another member.
@@ -93,8 +94,15 @@ class Beginnings:
         if starts:
             self._memory.know(topic)
         for tp in starts:
+            stored = committed[tp]
+            self._stored[tp] = self._memory.beside(tp) if stored.offset is None else stored.metadata
             self._ids.began(tp, topic_id_in(committed[tp].metadata))
         return starts
+
+    def renewed(self, starts: Mapping[TopicPartition, Start]) -> dict[TopicPartition, Start]:
+        """The same, asked when all topics have been: what a commit remembers may have become more since it was read."""
+        stored, self._stored = self._stored, {}
+        return {tp: start._replace(renew=self._memory.outdates(stored[tp])) for tp, start in starts.items()}
 
     def reassigned(self) -> None:
         """Partitions have moved: whoever owns partition 0 now gets its time."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from datahub_poller.model import TopicPartition
-from datahub_poller.start import Mark, mark, short_name
+from datahub_poller.start import Mark, mark, mark_in, short_name
 
 
 class Memory:
@@ -32,4 +32,9 @@ class Memory:
         first = self.partitions.get(tp.topic)
         if first is None:
             return ""
-        return mark(Mark(first, self._topic_ids.get(tp, topic_id), self._known))
+        return mark(Mark(first, self._topic_ids.get(tp, topic_id), self._known | {short_name(tp.topic)}))
+
+    def outdates(self, metadata: str) -> bool:
+        """Whether a commit with this metadata remembers less than is known now."""
+        stored = mark_in(metadata)
+        return stored is None or not self._known <= stored.known

@@ -182,7 +182,7 @@ class KafkaSource:
         # A pause outlives a revocation in librdkafka: what is assigned begins unpaused.
         self._paused -= frozenset(starts)
         self._read_from({tp: start.offset for tp, start in starts.items()})
-        self._listener.assigned(starts)
+        self._listener.assigned(self._beginnings.renewed(starts))
 
     def _read_from(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Assign these, anew if they are assigned already. All others go on where they are; pauses stay."""
