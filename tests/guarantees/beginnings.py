@@ -195,12 +195,12 @@ class History:
         time.sleep(self.chance.uniform(0.0, longest))
 
     def await_commits(self) -> None:
-        """Return when the group has committed for every partition: it has begun."""
+        """Return when a poller has committed for every partition: the group has begun."""
         wanted = {(tp.topic, tp.partition) for tp in self.all_ends()}
 
         def begun() -> bool:
             self.reap()
-            return wanted <= self._committed().keys()
+            return wanted <= self._committed("datahub-poller").keys()
 
         self.topics.patiently(begun, "the group has not begun", PATIENCE)
 
@@ -217,14 +217,15 @@ class History:
         except AssertionError as error:
             raise AssertionError(f"{error}: {self._committed()} of {self.all_ends()}") from error
 
-    def _committed(self) -> Mapping[tuple[str, int], int]:
+    def _committed(self, beside: str = "") -> Mapping[tuple[str, int], int]:
         looker = Consumer({"bootstrap.servers": self.bootstrap, "group.id": self.name, "log_level": 0})
         try:
             asked = [KafkaPartition(tp.topic, tp.partition) for tp in self.all_ends()]
             found = looker.committed(asked, timeout=5.0)
         finally:
             looker.close()
-        return {(each.topic, each.partition): each.offset for each in found if each.offset >= 0}
+        said = [each for each in found if each.offset >= 0 and beside in (each.metadata or "")]
+        return {(each.topic, each.partition): each.offset for each in said}
 
     def take_over(self) -> None:
         """As DataHub Actions leaves a group: a commit for the partition that had events."""

@@ -34,9 +34,19 @@ class Killed(BaseException):
 
 
 class ToyCluster:
-    """`topics` are names with their numbers of partitions; a log is its end. `alien` owns partition 0."""
+    """`topics` are names with their numbers of partitions; a log is its end. `alien` owns partition 0.
 
-    def __init__(self, seed: int, topics: dict[str, int], start_at: StartAt = "latest", alien: bool = False) -> None:
+    `taken_over`: another tool has committed for one partition.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        topics: dict[str, int],
+        start_at: StartAt = "latest",
+        alien: bool = False,
+        taken_over: bool = False,
+    ) -> None:
         self.chance = random.Random(seed)
         self.now = 0.0
         self.start_at = start_at
@@ -46,12 +56,14 @@ class ToyCluster:
         }
         self.topics = (*topics, "later")
         self.committed: dict[TopicPartition, Committed] = {}
+        if taken_over:
+            self.committed[min(self.ends)] = Committed(self.ends[min(self.ends)], "")
         self.members: list[ToyMember] = []
         self.delivered: dict[TopicPartition, set[int]] = {}
         self.before_anybody: dict[TopicPartition, int] = {}
         self.begun: dict[str, dict[TopicPartition, int]] = {}
         """By topic: the ends of its partitions when the group's first commit for it was stored."""
-        self.made_after_a_commit = False
+        self.made_after_a_commit = self.somebody_began = False
         self.interruptions = 0
 
     # -- what happens meanwhile
@@ -69,7 +81,7 @@ class ToyCluster:
 
     def make_topic(self) -> None:
         if not self.of_topic("later") and self.chance.random() < 0.3:
-            self.made_after_a_commit = bool(self.committed)
+            self.made_after_a_commit = self.somebody_began
             self.ends |= {TopicPartition("later", n): self.chance.randrange(0, 4) for n in range(2)}
             self.rebalance()
 
@@ -172,6 +184,7 @@ class ToyMember:
         self.cluster = cluster
         self.owned: set[TopicPartition] = set()
         self.positions: dict[TopicPartition, int] = {}
+        self.acknowledged: dict[TopicPartition, int | None] = {}
         self.busy = self.fenced = self.dead = False
         self.memory = Memory({})
         self.committing = Committing("g", self.memory)
@@ -206,7 +219,9 @@ class ToyMember:
         self._between()
         if not self.fenced:
             self.positions |= {tp: start.offset for tp, start in starts.items()}
+            self.acknowledged |= {tp: None if start.renew else start.committed for tp, start in starts.items()}
             self.commit_positions()
+            self.cluster.somebody_began |= bool(starts)
 
     def read(self) -> None:
         for tp, position in self.positions.items():
@@ -216,8 +231,11 @@ class ToyMember:
             self.commit_positions()
 
     def commit_positions(self) -> None:
-        if self.positions and not self.fenced:
-            self.committing.send_and_wait(self, self.positions)  # type: ignore[arg-type]
+        """What has moved, and what is to be committed again, as the loop does."""
+        news = {tp: at for tp, at in self.positions.items() if self.acknowledged[tp] != at}
+        if news and not self.fenced:
+            self.committing.send_and_wait(self, news)  # type: ignore[arg-type]
+            self.acknowledged |= news
 
     # -- the client
 
