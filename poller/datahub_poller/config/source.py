@@ -99,7 +99,7 @@ class SourceConfig(Section):
     )
     start: Annotated[Start, checked(start_position)] = Field(
         default="latest",
-        description="Where a group without commits begins: `latest` (the group's first start), `earliest`, or a time "
+        description="Where the group begins on a topic at its first start: `latest` (the log's end), `earliest`, or a time "
         "such as `2026-01-31T08:00:00Z`.",
     )
     on_gap: Annotated[OnGap, checked(OneOf(("earliest", "halt")))] = Field(
