@@ -21,7 +21,7 @@ from datahub_poller.kafka.oauth import TokenSource
 from datahub_poller.kafka.source import KafkaSource
 from datahub_poller.model import TopicPartition
 from datahub_poller.source import Start
-from datahub_poller.start import mark, topic_id_in
+from datahub_poller.start import Mark, mark, topic_id_in
 from kafka.secure_bed import SecureBed
 from kafka.security import Access
 from support.brokers import QUIET, Sent, eventually
@@ -82,7 +82,7 @@ class Scene:
             for key in ("session.timeout.ms", "heartbeat.interval.ms"):
                 config.pop(key, None)
         logger = logging.getLogger("test.source")
-        source = KafkaSource(config, start, time.monotonic, lambda: int(time.time() * 1000), logger)
+        source = KafkaSource(config, start, time.monotonic, logger)
         self._open.append(source)
         return Settling(source, topics)
 
@@ -300,7 +300,7 @@ def test_a_late_commit_of_what_was_read_of_the_old_one_does_not_count_for_the_ne
     topic = scene.topic()
     tp = TopicPartition(topic, 0)
     scene.fill(topic, b"new", 20)
-    scene.commit(topic, 15, mark(1_700_000_000_000, ANOTHER))
+    scene.commit(topic, 15, mark(Mark(1, ANOTHER)))
     member = scene.member(topic, start="latest")
     until(lambda: all_new(member, 20), member)
     assert member.starts == {tp: Start(15, 15)}
@@ -308,7 +308,7 @@ def test_a_late_commit_of_what_was_read_of_the_old_one_does_not_count_for_the_ne
     in_order_from_the_first(member, 20)
 
 
-@pytest.mark.parametrize("metadata", ["", mark(1_700_000_000_000), "reset by ops"])
+@pytest.mark.parametrize("metadata", ["", mark(Mark(1)), "reset by ops"])
 def test_a_commit_that_does_not_say_of_which_topic_counts_and_the_next_one_says_it(scene, metadata):
     topic = scene.topic()
     tp = TopicPartition(topic, 0)

@@ -227,6 +227,16 @@ class History:
         said = [each for each in found if each.offset >= 0 and beside in (each.metadata or "")]
         return {(each.topic, each.partition): each.offset for each in said}
 
+    def cut(self) -> dict[TopicPartition, int]:
+        """Retention takes the beginnings of some partitions; where their logs begin then."""
+        lows = {}
+        for tp, end in self.all_ends().items():
+            if end and self.chance.random() < 0.3:
+                route = next(route for route, name in self.topics.names.items() if name == tp.topic)
+                lows[tp] = self.chance.randint(1, end)
+                self.topics.delete_records(route, tp.partition, lows[tp])
+        return lows
+
     def take_over(self) -> None:
         """As DataHub Actions leaves a group: a commit for the partition that had events."""
         tool = Consumer({"bootstrap.servers": self.bootstrap, "group.id": self.name, "log_level": 0})
@@ -269,6 +279,7 @@ def _played(history: History) -> int:
         history.produce()
     if shape.taken_over:
         history.take_over()
+    lows = history.cut()
     before = history.all_ends()
     for _ in range(shape.members):
         history.start()
@@ -290,28 +301,28 @@ def _played(history: History) -> int:
         history.processes.stop(slot)
     assert not history.processes.unexpected, history.processes.unexpected
     trace = history.trace()
-    trace.due = _owed(trace, before, begun, history.topics.names["mcl"] if shape.taken_over else "")
+    expected = {tp: (end, begun[tp]) for tp, end in before.items()}
+    if shape.taken_over:  # the others of this topic had a commit
+        rest = [tp for tp in before if tp.topic == history.topics.names["mcl"] and tp.partition != 0]
+        expected |= {tp: (lows.get(tp, 0), lows.get(tp, 0)) for tp in rest}
+    trace.due = _owed(trace, expected)
     for oracle in JUDGES:
         oracles.ORACLES[oracle](trace)
     return len(trace.due)
 
 
-def _owed(
-    trace: Trace, before: Mapping[TopicPartition, int], begun: Mapping[TopicPartition, int], taken_over: str
-) -> dict[Place, Due]:
-    """What the group owes: from its first commits on, which must be where they are to be; and all that came later.
+def _owed(trace: Trace, expected: Mapping[TopicPartition, tuple[int, int]]) -> dict[Place, Due]:
+    """What the group owes: from its first commits on, and all that came later.
 
-    `before` are the ends when no poller had started, `begun` those when every partition had a commit.
+    `expected` says between which offsets the first commits must be, of the partitions that existed at the beginning.
     """
     first: dict[TopicPartition, Commit] = {}
     for commit in trace.commits:
         first.setdefault(commit.tp, commit)
-    origin: dict[TopicPartition, int] = {}
-    for tp, end in before.items():
-        at = first[tp].offset
-        if tp.topic == taken_over and tp.partition != 0:
-            assert at == 0, f"{tp} had no commit in a group that had others, and begins at {at}"
-        else:
-            assert end <= at <= begun[tp], f"{tp} begins at {at}; the group began between {end} and {begun[tp]}"
-        origin[tp] = at
-    return {place: due for place, due in trace.due.items() if place.offset >= origin.get(place.tp, 0)}
+    for tp, (low, high) in expected.items():
+        assert low <= first[tp].offset <= high, f"{tp} begins at {first[tp].offset}, not between {low} and {high}"
+    return {
+        place: due
+        for place, due in trace.due.items()
+        if place.tp not in expected or place.offset >= first[place.tp].offset
+    }

@@ -51,7 +51,7 @@ def member_of(mock_bed, unique):
         if properties.get("group.protocol"):
             for key in ("session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy"):
                 del config[key]
-        source = KafkaSource(config, start, time.monotonic, lambda: int(time.time() * 1000), logging.getLogger("t"))
+        source = KafkaSource(config, start, time.monotonic, logging.getLogger("t"))
         member = Member(source, topics)
         opened.append(source)
         return member

@@ -56,3 +56,14 @@ def test_nothing_is_lost_beside_a_member_that_commits_no_start_positions(start):
         cluster = played(seed, start, alien=True)
         missing = {tp: offsets for tp, offsets in lost(cluster).items() if tp.partition != 0}
         assert not missing, f"seed {seed}"
+
+
+def test_latest_means_the_start_of_the_process_however_long_joining_takes():
+    cluster = ToyCluster(1, {"one": 2})
+    cluster.start()
+    before = dict(cluster.ends)
+    for tp in cluster.ends:
+        cluster.ends[tp] += 3
+    cluster.now += 300.0
+    cluster.drain()
+    assert cluster.delivered == {tp: set(range(end, end + 3)) for tp, end in before.items()}

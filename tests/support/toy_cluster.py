@@ -194,6 +194,9 @@ class ToyMember:
             client, cluster.start_at, lambda: cluster.now, self.committing, self.memory, ids, LOG
         )
         self.beginnings.topics = cluster.topics
+        self._interrupted = False
+        self.beginnings.look()
+        self._interrupted = True
         for topic in cluster.topics:
             if not cluster.of_topic(topic):
                 self.memory.know(topic)  # it waits for it
@@ -241,7 +244,8 @@ class ToyMember:
 
     def _between(self) -> None:
         """The world goes on; this member may be dead afterwards."""
-        self.cluster.meanwhile()
+        if self._interrupted:
+            self.cluster.meanwhile()
         if self.dead:
             raise Killed
 

@@ -99,8 +99,8 @@ class SourceConfig(Section):
     )
     start: Annotated[Start, checked(start_position)] = Field(
         default="latest",
-        description="Where the group begins on a topic at its first start: `latest` (the log's end), `earliest`, or a time "
-        "such as `2026-01-31T08:00:00Z`.",
+        description="Where the group begins on a topic at its first start: `latest` (the log's end), `earliest`, or "
+        "a time such as `2026-01-31T08:00:00Z`.",
     )
     on_gap: Annotated[OnGap, checked(OneOf(("earliest", "halt")))] = Field(
         default="earliest", description="What to do where retention has taken records that were not read yet."

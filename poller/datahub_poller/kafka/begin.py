@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Final, NamedTuple
+from contextlib import suppress
+from typing import Final
 
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from datahub_poller.errors import Transient
@@ -45,13 +46,6 @@ SHOWN: Final = 10
 Commits = dict[TopicPartition, Committed]
 
 
-class Waiting(NamedTuple):
-    """Since when this member waits for a topic's start positions, and where the log of its partitions ended then."""
-
-    since: float
-    ends: dict[TopicPartition, int]
-
-
 class Beginnings:
     """Asks through the consumer that it shares with its owner. `topics` are those that the group reads.
 
@@ -78,8 +72,20 @@ class Beginnings:
         self._memory = memory
         self._ids = ids
         self._logger = logger
-        self._waiting: dict[str, Waiting] = {}
+        self._ends: dict[TopicPartition, int] = {}
+        self._waiting_since: dict[str, float] = {}
         self._stored: dict[TopicPartition, str] = {}
+
+    def look(self) -> None:
+        """Note where the topics end now: joining may take minutes, and `latest` means the start of this process.
+
+        What cannot be told now is asked when the partition comes.
+        """
+        if self._start_at != "latest":
+            return
+        for topic in self.topics:
+            with suppress(KafkaException, Transient):
+                self._ends |= self._offsets(self._existing(topic), OFFSET_END)
 
     def of(self, topic: str, tps: Sequence[TopicPartition]) -> dict[TopicPartition, Start]:
         """Where these partitions of one topic begin, without those that wait for another member.
@@ -106,7 +112,7 @@ class Beginnings:
 
     def reassigned(self) -> None:
         """Partitions have moved: whoever owns partition 0 now gets its time."""
-        self._waiting = {topic: each._replace(since=self._clock()) for topic, each in self._waiting.items()}
+        self._waiting_since = dict.fromkeys(self._waiting_since, self._clock())
 
     def _decided(self, topic: str, tps: Sequence[TopicPartition], mine: Commits) -> dict[TopicPartition, Start]:
         """Where these begin, from what the group has committed for the whole topic."""
@@ -134,13 +140,13 @@ class Beginnings:
                     del self._memory.partitions[topic]  # the owner of partition 0 says how many there were
                     self._wait(topic, new)
         if starts:
-            self._waiting.pop(topic, None)
+            self._waiting_since.pop(topic, None)
         return starts
 
     def _about(self, topic: str, new: Sequence[TopicPartition], everybody: Commits, known: bool) -> Topic:
         is_new = topic in self._ids.remade or (known and not _any_commit(everybody))
-        since = self._waiting[topic].since if topic in self._waiting else self._clock()
-        return Topic({tp.partition for tp in new}, _numbered(everybody), is_new, self._clock() - since)
+        waited = self._clock() - self._waiting_since.get(topic, self._clock())
+        return Topic({tp.partition for tp in new}, _numbered(everybody), is_new, waited)
 
     def _known_by_others(self, topic: str) -> bool:
         """Whether the group, when it committed for its other topics, had commits for this one or waited for it.
@@ -158,10 +164,9 @@ class Beginnings:
     def _found(self, topic: str, numbers: Collection[int], where: Beginning) -> dict[TopicPartition, int]:
         """Commit where the group begins. Nothing is read before that is stored: a start that is killed never was."""
         tps = [TopicPartition(topic, each) for each in numbers]
-        waiting = self._waiting.get(topic)
         offsets = self._ask(tps, where)
-        if waiting is not None and isinstance(where, End):
-            offsets |= {tp: min(end, offsets[tp]) for tp, end in waiting.ends.items() if tp in offsets}
+        if isinstance(where, End):
+            offsets = {tp: min(end, self._ends.get(tp, end)) for tp, end in offsets.items()}
         self._alive()
         self._committing.begin_group(self._consumer, offsets, self._ids.now(topic))
         start = "latest" if isinstance(where, End) else self._start_at
@@ -177,17 +182,11 @@ class Beginnings:
         return offsets
 
     def _wait(self, topic: str, new: Sequence[TopicPartition]) -> None:
-        waiting = self._waiting.get(topic)
-        if waiting is None:
-            log_event(
-                self._logger,
-                logging.INFO,
-                "waiting for the group's start positions: the owner of partition 0 commits them",
-                topic=topic,
-            )
-            waiting = self._waiting[topic] = Waiting(self._clock(), {})
-        if missing := [tp for tp in new if tp not in waiting.ends]:
-            waiting.ends.update(self._offsets(missing, OFFSET_END))
+        if topic not in self._waiting_since:
+            self._waiting_since[topic] = self._clock()
+            event = "waiting for the group's start positions: the owner of partition 0 commits them"
+            log_event(self._logger, logging.INFO, event, topic=topic)
+        self._ends |= self._offsets([tp for tp in new if tp not in self._ends], OFFSET_END)
 
     def _tell(self, topic: str, numbers: Sequence[int], why: str, about: Topic) -> None:
         if why == "as configured" or not about.committed:

@@ -92,6 +92,7 @@ class KafkaSource:
         self._trouble.tell = listener.trouble
         self._committing.answer = listener.committed
         self._topics = self._beginnings.topics = topics
+        self._beginnings.look()
         self._consumer.subscribe(
             list(topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
