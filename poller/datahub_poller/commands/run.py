@@ -92,7 +92,7 @@ def _standard_output() -> StandardOutput:
     """What a handler prints is seen when it prints it, and no line of metrics begins in the middle of it."""
     if sys.stdout is None:  # it was closed from the beginning
         return StandardOutput(os.open(os.devnull, os.O_WRONLY), _tell_lost)
-    output = StandardOutput(sys.stdout.fileno(), _tell_lost)
+    output = StandardOutput(sys.stdout.fileno(), _tell_lost, os.dup(sys.stdout.fileno()))
     sys.stdout.flush()
     sys.stdout = output.text(sys.stdout.encoding, sys.stdout.errors)
     return output

@@ -41,13 +41,14 @@ class OwnLogger(logging.Logger):
         return record
 
 
-_MANAGER: Final = logging.Manager(ROOT)
-_MANAGER.setLoggerClass(OwnLogger)
+_MADE: Final[dict[str, OwnLogger]] = {}
 
 
 def get_logger(name: str) -> logging.Logger:
     """The poller's logger of this name: another one than `logging.getLogger` gives by it."""
-    return _MANAGER.getLogger(name)
+    logger = _MADE.setdefault(name, OwnLogger(name))
+    logger.parent = ROOT
+    return logger
 
 
 def out_of_reach(handler: logging.Handler) -> None:

@@ -29,7 +29,7 @@ class Stop:
         """When all must have ended."""
         if self._signals is not None:
             for found in self._signals.keep():
-                self._heard(f"a handler for {found.signal} was set by {found.what}: the command's is put back")
+                self._heard(f"handler for {found.signal} was replaced by {found.what}: the command's is put back")
         return self._until
 
     def pause(self, seconds: float) -> None:
