@@ -21,6 +21,7 @@ from typing import Any
 
 from datahub_poller.observe.logs import get_logger, log_event
 from datahub_poller.processes import FAILED, NOT_STARTED, STOPPED, Career, Restart, StopAll, in_order
+from datahub_poller.signals import Signals
 
 PROCESS = "POLLER_PROCESS"
 """The environment variable that tells a process its number."""
@@ -76,8 +77,7 @@ class Supervisor:
         """The exit code: 0 when all ended in order."""
         signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
+        Signals(self._on_signal).install()
         for child in self._children:
             child.due = time.monotonic()
         while self._go_on():

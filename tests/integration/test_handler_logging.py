@@ -114,7 +114,9 @@ def test_all_that_the_poller_tells_is_told(stage, way):
 def test_on_a_real_kafka_all_is_told_too(kafka, tmp_path, unique):
     with Stage(kafka, tmp_path, unique) as stage:
         stage.create(1, "pe")
-        poller = stage.start(with_handler(stage, f"{DICT_CONFIG}logging.disable(logging.CRITICAL)\n{LATER}sys.stderr.close()"))
+        poller = stage.start(
+            with_handler(stage, f"{DICT_CONFIG}logging.disable(logging.CRITICAL)\n{LATER}sys.stderr.close()")
+        )
         bad, poison = trouble(stage)
         settled(stage, poller)
         assert poller.stop() == 0

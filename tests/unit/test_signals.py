@@ -201,3 +201,31 @@ time.sleep(60)
 def test_a_process_whose_supervisor_is_gone_is_told_again_until_it_hears_it():
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     assert subprocess.run([sys.executable, "-c", ORPHAN], env=env, timeout=60, check=False).returncode == 7
+
+
+DEAF = """
+import os, signal, sys
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+os.write(1, b"up\\n")
+os.read(int(sys.argv[sys.argv.index("--lifeline") + 1]), 1)
+os._exit(0)
+"""
+SUPERVISOR = f"""
+import os, signal, sys
+from datahub_poller.supervisor import Plan, Supervisor
+signal.pthread_sigmask(signal.SIG_BLOCK, {{signal.SIGTERM}})
+sys.exit(Supervisor(Plan([sys.executable, "-c", {DEAF!r}], os.environ, (None, None), 600.0, False)).run())
+"""
+
+
+def test_processes_that_miss_the_signal_see_by_their_lifeline_that_all_shall_stop():
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", SUPERVISOR]
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as supervisor:
+        assert supervisor.stdout is not None
+        try:
+            assert [supervisor.stdout.readline() for _ in range(2)] == [b"up\n", b"up\n"]
+            supervisor.terminate()
+            assert supervisor.wait(60) == 0
+        finally:
+            supervisor.kill()

@@ -1,4 +1,4 @@
-"""The two forms of a log line: text for people, JSON for machines. Pure."""
+"""The two forms of a log line: text for people, JSON for machines."""
 
 from __future__ import annotations
 
