@@ -123,6 +123,12 @@ def test_with_standard_error_closed_from_the_beginning_no_file_gets_the_lines(tm
     assert (tmp_path / "theirs").read_bytes() == b""
 
 
+def test_streams_that_were_closed_from_the_beginning_take_what_is_printed(tmp_path):
+    program = "hold_standard_descriptors()\nprint('x', flush=True)\nprint('x', file=sys.stderr)\n"
+    program += "os._exit(sys.stderr.fileno())"
+    assert ran(tmp_path, PROGRAM + program, shell=">&- 2>&-").returncode == 2
+
+
 def test_a_program_that_is_started_gets_what_was_held_and_no_duplicate(tmp_path):
     script = "ls -l /proc/self/fd | sed -n 's/.* \\([0-9]*\\) -> /\\1 /p'"
     program = f"import subprocess\nhold_standard_descriptors()\n{BEGIN}subprocess.run(['/bin/sh', '-c', {script!r}])"

@@ -128,10 +128,14 @@ def hold_standard_descriptors() -> None:
     """Open what was closed from the beginning of 0, 1 and 2 to /dev/null, before anything else is opened.
 
     Else the next file or socket gets the number, and what libraries written in C print to standard error goes there.
+    Python's own streams are None then: they become streams to /dev/null.
     """
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= STANDARD_ERROR:
         os.set_inheritable(descriptor, True)
     os.close(descriptor)
+    for name, number in (("stdout", 1), ("stderr", STANDARD_ERROR)):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w", errors="backslashreplace", closefd=False))
 
 
 def _identity(descriptor: int) -> tuple[int, int] | None:
