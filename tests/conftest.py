@@ -16,6 +16,7 @@ from _pytest.nodeid import NodeId
 from hypothesis import HealthCheck, settings
 
 from datahub_poller.demo.broker import MockCluster
+from datahub_poller.observe import own_loggers
 from glue_serde.harness import GlueJava, glue_serde_libs
 from kafka.cluster import KafkaCluster, kafka_libs
 from support import image_base, recorded_calls
@@ -49,14 +50,26 @@ def unique() -> Callable[[str], str]:
     return lambda name: f"{name}-{uuid.uuid4().hex[:10]}"
 
 
-@pytest.fixture
-def logging_as_before() -> Iterator[None]:
-    """The root logger is the process's: give it back as it was."""
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
+@pytest.fixture(autouse=True)
+def own_lines_in_caplog(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """The poller's own loggers are no children of the root logger, where pytest listens."""
+    level = own_loggers.ROOT.level
+    own_loggers.ROOT.addHandler(caplog.handler)
+    own_loggers.ROOT.setLevel(logging.DEBUG)
     yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
+    own_loggers.ROOT.removeHandler(caplog.handler)
+    own_loggers.ROOT.setLevel(level)
+
+
+@pytest.fixture
+def logging_as_before(own_lines_in_caplog: None) -> Iterator[None]:
+    """The roots of both trees of loggers are the process's: give them back as they were."""
+    roots = logging.getLogger(), own_loggers.ROOT
+    before = [(root, list(root.handlers), root.level) for root in roots]
+    yield
+    for root, handlers, level in before:
+        root.handlers[:] = handlers
+        root.setLevel(level)
     logging.captureWarnings(capture=False)
 
 

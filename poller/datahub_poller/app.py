@@ -35,7 +35,7 @@ from datahub_poller.ledger import Ledger, Settings
 from datahub_poller.loop import LoopSettings, Poller
 from datahub_poller.model import Record, Verdict
 from datahub_poller.obeying import Obeying
-from datahub_poller.observe.logs import log_event
+from datahub_poller.observe.logs import get_logger, log_event
 from datahub_poller.observe.scrub import Scrubber
 from datahub_poller.observe.status import Board
 from datahub_poller.observe.stuck import StuckWatch
@@ -53,7 +53,7 @@ RECORD_OVERHEAD = 2048
 
 With half of it 50,000 small events that wait took 70 MB more than the buffer.
 """
-LOG = logging.getLogger("datahub_poller")
+LOG = get_logger("datahub_poller")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ def source(action: ActionFile, environ: Mapping[str, str], alive: Callable[[], N
         properties=properties,
         start_at=action.source.config.start,
         clock=time.monotonic,
-        logger=logging.getLogger("datahub_poller.kafka"),
+        logger=get_logger("datahub_poller.kafka"),
         alive=alive,
     )
 

@@ -18,6 +18,7 @@ from datahub_poller.errors import CannotStart, Transient
 from datahub_poller.kafka import reach
 from datahub_poller.observe.server import StatusServer
 from datahub_poller.observe.status import Board
+from datahub_poller.signals import as_before
 
 Verdict = Literal["ok", "failed", "warning", "skipped"]
 
@@ -74,7 +75,8 @@ def _file(action: ActionFile, environ: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _loaded(parts: app.Outside, action: ActionFile) -> str:
-    parts.invoker.load()
+    with as_before():
+        parts.invoker.load()
     return f"{action.handler.config.function} is there and takes (event, context)"
 
 

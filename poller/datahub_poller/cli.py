@@ -21,6 +21,7 @@ from datahub_poller.commands.run import run
 from datahub_poller.commands.shared import FAILED, verbatim
 from datahub_poller.commands.status import status
 from datahub_poller.commands.tail import tail
+from datahub_poller.observe.standard_error import hold_standard_descriptors
 
 
 @click.group(
@@ -52,6 +53,7 @@ for command in (run, check, status, explain, tail, dead_letters, *ORDERS, demo, 
 
 def main() -> None:
     """The console script."""
+    hold_standard_descriptors()
     try:
         cli(prog_name="datahub-poller")
     except OSError as error:  # of a closed pipe, click takes care

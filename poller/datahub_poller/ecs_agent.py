@@ -15,11 +15,11 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from datahub_poller.errors import CannotStart
-from datahub_poller.observe.logs import log_event
+from datahub_poller.observe.logs import get_logger, log_event
 from datahub_poller.observe.status import Board
 from datahub_poller.protection import LEASE_SECONDS, Protection, Wish, at_work
 
-LOG: Final = logging.getLogger("datahub_poller")
+LOG: Final = get_logger("datahub_poller")
 VARIABLE: Final = "ECS_AGENT_URI"
 _PATH: Final = "/task-protection/v1/state"
 _NEEDED: Final = ": the task's role needs ecs:UpdateTaskProtection"

@@ -5,7 +5,6 @@ Only what the file names is imported. Nothing is connected to yet.
 
 from __future__ import annotations
 
-import logging
 import sys
 import time
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from datahub_poller.aws import Account
 from datahub_poller.config import ActionFile
 from datahub_poller.deadletter.sink import Sink
 from datahub_poller.deadletter.store import Store
+from datahub_poller.observe.logs import get_logger
 
 if TYPE_CHECKING:
     from datahub_poller.deadletter.s3_bucket import Bucket, Encryption
@@ -25,7 +25,7 @@ _WAITS_ABOVE: Final = 3.0
 """Seconds of `timeout` from which on a request may wait for the next message."""
 _PERSONS: Final = "dead-letters"
 """The command that reads letters, which AWS is told."""
-_KAFKA_LOG: Final = logging.getLogger("datahub_poller.kafka")
+_KAFKA_LOG: Final = get_logger("datahub_poller.kafka")
 
 
 def sink(action: ActionFile, environ: Mapping[str, str]) -> Sink:

@@ -9,10 +9,13 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from contextlib import suppress
 from types import FrameType
 
 from datahub_poller.service import Service
+
+AGAIN_SECONDS = 1.0
 
 
 class Member(Service):
@@ -28,7 +31,7 @@ class Member(Service):
 
 
 def hold_on(lifeline: int) -> None:
-    """Watch the lifeline from now on: SIGTERM for this process when it ends."""
+    """Watch the lifeline from now on: SIGTERM for this process when it ends, until the process does."""
     os.set_inheritable(lifeline, False)  # what the handler starts is no business of the supervisor's
     threading.Thread(target=_watch, args=(lifeline,), name="lifeline", daemon=True).start()
 
@@ -37,4 +40,6 @@ def _watch(lifeline: int) -> None:
     with suppress(OSError):
         while os.read(lifeline, 1):
             pass
-    os.kill(os.getpid(), signal.SIGTERM)
+    while True:  # the handler's code may have set SIGTERM to be ignored at this moment
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(AGAIN_SECONDS)

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
@@ -23,12 +24,13 @@ from datahub_poller.config import ActionFile, secrets_of
 from datahub_poller.errors import CannotStart, Fatal
 from datahub_poller.loop import Poller
 from datahub_poller.observe.emitting import Emitter
-from datahub_poller.observe.logs import log_event
+from datahub_poller.observe.logs import Throttle, get_logger, log_event
 from datahub_poller.observe.server import StatusServer
 from datahub_poller.observe.stacks import stacks
 from datahub_poller.observe.status import Board, PollerStatus
 from datahub_poller.observe.stuck import StuckWatch
 from datahub_poller.order_box import OrderBox
+from datahub_poller.signals import Signals
 
 if TYPE_CHECKING:
     from datahub_poller.ecs_agent import EcsAgent
@@ -42,7 +44,10 @@ HANGING_LOOKS = 20
 COLLECT_AFTER = 50_000
 """How many objects are made and kept before Python looks for cycles. Events hold none, and some thousands of them are
 always here: with Python's 700, looking through them again and again takes a quarter of the time."""
-LOG = logging.getLogger("datahub_poller")
+RAISED_SECONDS = 60.0
+"""An error that comes again is told once in so many seconds."""
+REPLACED = "signal handler was replaced: the poller's is put back"
+LOG = get_logger("datahub_poller")
 
 
 def leave(code: int) -> NoReturn:
@@ -75,6 +80,8 @@ class Service:
         self._poller: Poller | None = None
         self._code = FAILED
         self._signals = 0
+        self._heard = Signals(self._on_signal)
+        self._raised = Throttle(RAISED_SECONDS)
         self._hanging = 0
         self._deadline: float | None = None
         self._refusal: CannotStart | None = None
@@ -82,8 +89,7 @@ class Service:
 
     def run(self) -> int:
         """The exit code. Raises CannotStart."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
+        self._heard.install()
         for warning in self._action.warnings:
             log_event(LOG, logging.WARNING, "action file", about=warning)
         metrics, limit = self._action.metrics, self._action.status.hangs_after
@@ -109,13 +115,21 @@ class Service:
         parts = app.outside(self._action, self._environ)
         gc.set_threshold(COLLECT_AFTER, *gc.get_threshold()[1:])  # a handler that wants otherwise may say so
         parts.invoker.load()
+        self._keep_signals()
         parts.sink.check()
         self._open_status(secrets_of(self._action, self._environ))
         threading.Thread(target=self._body, args=(parts,), name="poll", daemon=True).start()
         if agent is not None:
             agent.start()
-        while not self._ended.wait(WATCH_SECONDS):
-            self._watch(time.monotonic())
+        while not self._ended.is_set():
+            try:
+                self._ended.wait(WATCH_SECONDS)
+                self._keep_signals()
+                self._watch(time.monotonic())
+            except (SystemExit, KeyboardInterrupt):  # a signal handler of the user's code that ends a program
+                self._on_signal(signal.SIGTERM, None)
+            except Exception as error:  # noqa: BLE001 - a signal handler of the user's code, on this thread
+                self._tell_raised(error)
 
     def _agent(self) -> EcsAgent | None:
         """What keeps ECS from taking this task away in the middle of a long batch, where that is wanted."""
@@ -139,6 +153,14 @@ class Service:
         if self._deadline is not None and now > self._deadline + GRACE:
             log_event(LOG, logging.WARNING, "deadline passed: ending with calls or a commit unfinished")
             self._end_now(STOPPED if self._signals else FAILED)
+
+    def _keep_signals(self) -> None:
+        for found in self._heard.keep():
+            self._tell(partial(log_event, LOG, logging.WARNING, REPLACED, signal=found.signal, found=found.what))
+
+    def _tell_raised(self, error: Exception) -> None:
+        if self._raised.admit(type(error).__name__, time.monotonic()) is not None:
+            self._tell(partial(log_event, LOG, logging.ERROR, "the main thread was interrupted", exc_info=error))
 
     @staticmethod
     def _tell(what: Callable[..., None], *about: object) -> None:

@@ -19,8 +19,9 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
-from datahub_poller.observe.logs import log_event
+from datahub_poller.observe.logs import get_logger, log_event
 from datahub_poller.processes import FAILED, NOT_STARTED, STOPPED, Career, Restart, StopAll, in_order
+from datahub_poller.signals import Signals
 
 PROCESS = "POLLER_PROCESS"
 """The environment variable that tells a process its number."""
@@ -28,7 +29,7 @@ GRACE = 3.0
 """Seconds past the deadline after which a process is killed; by itself it ends one or two past it."""
 LAST = 1.0
 """Seconds that killed processes get to be gone."""
-LOG = logging.getLogger("datahub_poller.supervisor")
+LOG = get_logger("datahub_poller.supervisor")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,7 @@ class Supervisor:
         """The exit code: 0 when all ended in order."""
         signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
+        Signals(self._on_signal).install()
         for child in self._children:
             child.due = time.monotonic()
         while self._go_on():
@@ -170,7 +170,9 @@ class Supervisor:
 
     def _stop(self, code: int) -> None:
         """Tell all to stop, once; and see to it that this ends."""
-        self._stopping, self._code = True, code
+        stopping, self._stopping, self._code = self._stopping, True, code
+        if not stopping:  # the lifeline ends for one that misses the signal: its handler's code may ignore it just then
+            os.close(self._held)
         for child in self._children:
             _send(child, signal.SIGTERM)
         _after(self._plan.deadline + GRACE, self._out_of_time)

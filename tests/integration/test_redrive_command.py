@@ -230,6 +230,30 @@ def test_a_signal_lets_the_call_that_runs_end_and_the_next_run_goes_on(place, nu
     assert len(place.calls()) == 40
 
 
+SETS_SIGNALS = """
+import ctypes, signal, sys
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+ctypes.CDLL(None).signal(int(signal.SIGINT), ctypes.c_void_p(1))
+sys.stderr = open("of-the-handler", "w")
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_heard_and_told_although_the_handler_sets_signals_and_replaces_standard_error(place, number):
+    (place.directory / "redriving_handler.py").write_text(SETS_SIGNALS + HANDLER)
+    place.keep(*(a_letter(offset) for offset in range(20)))
+    place.plan(hold="go")
+    with place.start(*TO_HANDLER, *YES) as process:
+        place.until_called(10)
+        process.send_signal(number)
+        assert any("stopping" in line for line in process.stderr)
+        (place.directory / "go").touch()
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "waiting as before" in err
+
+
 def test_a_second_signal_ends_it_at_once(place):
     place.keep(a_letter(1))
     place.plan(hold="never")

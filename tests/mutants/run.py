@@ -55,6 +55,8 @@ TESTS = (
     "tests/properties/test_policy.py",
     "tests/properties/test_delivery_machine.py",
     "tests/simulation/test_interleavings.py",
+    "tests/unit/test_signals.py",
+    "tests/unit/test_own_log.py",
 )
 FAILED = re.compile(r"^(?:FAILED|ERROR) tests/\w+/(.+?)(?: - .*)?$", re.MULTILINE)
 

@@ -10,7 +10,9 @@ from collections.abc import Callable
 import pytest
 
 from datahub_poller.kafka.client_log import EVERY_SECONDS, ClientLog
-from datahub_poller.observe.logs import JsonForm, LineHandler
+from datahub_poller.observe.log_forms import JsonForm
+from datahub_poller.observe.logs import LineHandler
+from datahub_poller.observe.standard_error import Stream
 
 FORM = "%s [%s] %s"
 REFUSED = "[thrd:kafka:9092/bootstrap]: kafka:9092/bootstrap: Connect to ipv4#10.0.0.1:9092 failed: Connection refused"
@@ -27,7 +29,7 @@ class Clock:
 def log() -> tuple[Callable[[str], None], Clock, Callable[[], list[dict[str, object]]]]:
     stream, clock = io.StringIO(), Clock()
     logger = logging.Logger("kafka", logging.INFO)  # noqa: LOG001 - one that nobody else has
-    logger.addHandler(LineHandler(stream, JsonForm()))
+    logger.addHandler(LineHandler(Stream(stream), JsonForm()))
     client = ClientLog(logger, clock)
 
     def say(text: str) -> None:

@@ -16,10 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datahub_poller.observe.logs import LineHandler, Throttle, log_event, setup
+from datahub_poller.observe.logs import LineHandler, Throttle, get_logger, log_event, setup
+from datahub_poller.observe.own_loggers import ROOT
 from datahub_poller.observe.scrub import MASK, TEXT_LIMIT, Scrubber, one_line
 
-OWN = logging.getLogger("datahub_poller.loop")
+OWN = get_logger("datahub_poller.loop")
 THEIRS = logging.getLogger("user_functions.tags")
 START = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (DEBUG|INFO |WARN |ERROR|FATAL) ")
 
@@ -62,8 +63,8 @@ def as_json(scrub: frozenset[str] = frozenset()) -> io.StringIO:
 
 def only_ours() -> None:
     """Without pytest's own handlers, which raise what a formatter raises."""
-    root = logging.getLogger()
-    root.handlers[:] = [handler for handler in root.handlers if isinstance(handler, LineHandler)]
+    for root in (logging.getLogger(), ROOT):
+        root.handlers[:] = [handler for handler in root.handlers if isinstance(handler, LineHandler)]
 
 
 def test_a_line_has_time_level_event_and_its_fields_in_order():
@@ -337,11 +338,11 @@ def test_what_is_below_the_level_costs_nothing():
 def test_lines_of_several_threads_are_whole():
     script = (
         "import logging, sys, threading\n"
-        "from datahub_poller.observe.logs import setup, log_event\n"
+        "from datahub_poller.observe.logs import get_logger, setup, log_event\n"
         "setup('info', 'json', sys.stdout)\n"
-        "log = logging.getLogger('datahub_poller')\n"
+        "logs = get_logger('datahub_poller'), logging.getLogger('theirs')\n"
         "def work(n):\n"
-        "    for i in range(200): log_event(log, 20, 'line', thread=n, number=i, fill='x' * 500)\n"
+        "    for i in range(200): log_event(logs[n % 2], 20, 'line', thread=n, number=i, fill='x' * 500)\n"
         "threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]\n"
         "[t.start() for t in threads]; [t.join() for t in threads]\n"
     )
@@ -425,7 +426,7 @@ def test_a_line_that_comes_in_the_middle_of_another_one_is_written(tmp_path):
             super().flush()
 
     told: list[bool] = []
-    logger = logging.getLogger("datahub_poller.interrupted")
+    logger = get_logger("datahub_poller.interrupted")
     with (tmp_path / "log").open("wb") as file, Interrupted(file, "utf-8") as stream:
         setup("info", "text", stream)
         log_event(logger, logging.INFO, "status is served")

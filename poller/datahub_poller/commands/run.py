@@ -92,7 +92,7 @@ def _standard_output() -> StandardOutput:
     """What a handler prints is seen when it prints it, and no line of metrics begins in the middle of it."""
     if sys.stdout is None:  # it was closed from the beginning
         return StandardOutput(os.open(os.devnull, os.O_WRONLY), _tell_lost)
-    output = StandardOutput(sys.stdout.fileno(), _tell_lost)
+    output = StandardOutput(sys.stdout.fileno(), _tell_lost, os.dup(sys.stdout.fileno()))
     sys.stdout.flush()
     sys.stdout = output.text(sys.stdout.encoding, sys.stdout.errors)
     return output
@@ -100,23 +100,23 @@ def _standard_output() -> StandardOutput:
 
 def _tell_lost(reason: str) -> None:
     """What a handler prints, and lines of metrics, go nowhere."""
-    from datahub_poller.observe.logs import log_event
+    from datahub_poller.observe.logs import get_logger, log_event
 
-    logger = logging.getLogger("datahub_poller")
+    logger = get_logger("datahub_poller")
     log_event(logger, logging.WARNING, "standard output cannot be written: it is lost", reason=reason)
 
 
 def _tell_not_started(action: ActionFile, reason: str) -> None:
     """Once: as a line of the log for machines, or as a sentence for people."""
     from datahub_poller.config import secrets_of
-    from datahub_poller.observe.logs import log_event
+    from datahub_poller.observe.logs import get_logger, log_event, say
     from datahub_poller.observe.scrub import Scrubber
 
     first, _, stack = reason.partition("\n")
     if action.logs.format == "json":
-        logger = logging.getLogger("datahub_poller")
+        logger = get_logger("datahub_poller")
         log_event(logger, logging.ERROR, "could not start", reason=first, details=stack or None)
         return
     more = " (`datahub-poller check` shows the stack)" if stack else ""
     message = Scrubber(secrets_of(action, os.environ)).text(f"could not start: {first}{more}")
-    click.echo(f"datahub-poller: {message}", err=True)
+    say(f"datahub-poller: {message}")

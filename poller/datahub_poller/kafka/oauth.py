@@ -14,11 +14,11 @@ from typing import Any, Final
 from datahub_poller.errors import CannotStart
 from datahub_poller.kafka.msk_iam import MskIam
 from datahub_poller.msk import DATAHUBS, DATAHUBS_REGION, MSK_IAM, is_msk_iam
-from datahub_poller.observe.logs import log_event
+from datahub_poller.observe.logs import get_logger, log_event
 
 KEY: Final = "source.config.connection.consumer_config.oauth_cb"
 _AUTH: Final = "source.config.connection.auth"
-LOG = logging.getLogger("datahub_poller.kafka")
+LOG = get_logger("datahub_poller.kafka")
 
 Token = tuple[Any, ...]
 """The token, when it expires in seconds since the epoch, and as the client likes: principal and extensions."""

@@ -19,7 +19,7 @@ from io import BufferedIOBase
 from typing import Any, NamedTuple
 
 from datahub_poller.model import Answer
-from datahub_poller.observe.logs import Throttle, log_event
+from datahub_poller.observe.logs import Throttle, get_logger, log_event
 
 BODY_LIMIT = 16 * 1024
 DRAINED = 1024 * 1024
@@ -27,7 +27,7 @@ DRAINED = 1024 * 1024
 BODY_SECONDS = 5.0
 TELL_SECONDS = 10.0
 PIECE = 4096
-LOG = logging.getLogger("datahub_poller")
+LOG = get_logger("datahub_poller")
 
 Bring = Callable[[Any], Answer | None]
 """From an order in JSON to its answer; None where there was none in time, and the order was withdrawn."""

@@ -17,12 +17,14 @@ from typing import Any
 class StandardOutput(io.RawIOBase):
     """A file descriptor that text is written to through `text`, and whole lines by `line`.
 
-    `lost` is told why something could not be written, the first time and after it went well again.
+    `lost` is told why something could not be written, the first time and after it went well again. `lines` is a
+    duplicate of the descriptor for `line`: what a handler does to its standard output does not concern ours.
     """
 
-    def __init__(self, descriptor: int, lost: Callable[[str], None]) -> None:
+    def __init__(self, descriptor: int, lost: Callable[[str], None], lines: int | None = None) -> None:
         super().__init__()
         self._descriptor = descriptor
+        self._lines = lines
         self._lost = lost
         self._lock = threading.Lock()
         self._at_start = True
@@ -35,12 +37,13 @@ class StandardOutput(io.RawIOBase):
     def line(self, text: str) -> None:
         """Write a line of its own, whatever was written before."""
         with self._lock:
-            self._put((b"" if self._at_start else b"\n") + text.encode() + b"\n")
+            where = self._descriptor if self._lines is None else self._lines
+            self._put(where, (b"" if self._at_start else b"\n") + text.encode() + b"\n")
 
     def write(self, data: Any) -> int:
         """All of it, or it is lost: a writer above would try again for ever."""
         with self._lock:
-            self._put(bytes(data))
+            self._put(self._descriptor, bytes(data))
         return len(data)
 
     def writable(self) -> bool:
@@ -55,13 +58,13 @@ class StandardOutput(io.RawIOBase):
         """Whether it is a terminal."""
         return os.isatty(self._descriptor)
 
-    def _put(self, data: bytes) -> None:
+    def _put(self, descriptor: int, data: bytes) -> None:
         rest = memoryview(data)
         while rest:
             try:
-                rest = rest[os.write(self._descriptor, rest) :]
+                rest = rest[os.write(descriptor, rest) :]
             except BlockingIOError:  # somebody made it so: wait for the reader as if nobody had
-                select.select([], [self._descriptor], [])
+                select.select([], [descriptor], [])
             except OSError as error:
                 self._at_start = len(rest) == len(data) and self._at_start
                 self._failed(error)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections.abc import Callable
 from types import FrameType
+
+from datahub_poller.signals import Signals
 
 
 class Stop:
@@ -17,14 +18,18 @@ class Stop:
         self._heard = heard
         self._until: float | None = None
         self._asked = threading.Event()
+        self._signals: Signals | None = None
 
     def install(self) -> None:
-        """Hear the signals from now on. Of the main thread."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._on_signal)
+        """Hear the signals from now on, whatever the handler sets. Of the main thread, as are all calls."""
+        self._signals = Signals(self._on_signal)
+        self._signals.install()
 
     def __call__(self) -> float | None:
         """When all must have ended."""
+        if self._signals is not None:
+            for found in self._signals.keep():
+                self._heard(f"handler for {found.signal} was replaced by {found.what}: the command's is put back")
         return self._until
 
     def pause(self, seconds: float) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import random
 import secrets
@@ -23,6 +22,7 @@ from datahub_poller.intake import Intake
 from datahub_poller.jobs import Jobs
 from datahub_poller.ledger import Ledger, Settings
 from datahub_poller.model import Record, Verdict
+from datahub_poller.observe.logs import get_logger
 from datahub_poller.policy import Breaker
 from datahub_poller.redrive.copying import Copying, Place
 from datahub_poller.redrive.handing import Handing
@@ -124,7 +124,7 @@ def to_topic(
     if action.dead_letter.config.bootstrap is not None:  # those settings are of another cluster
         here = action.model_copy(update={"dead_letter": DeadLetter()})
     properties = producer_properties(here, environ)
-    logger = logging.getLogger("datahub_poller.kafka")
+    logger = get_logger("datahub_poller.kafka")
     producer = Producer(properties, here.dead_letter.config.timeout, time.monotonic, logger)
     try:
         producer.ask(topic, action.source.config.connection.client_timeout_seconds)

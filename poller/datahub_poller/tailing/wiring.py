@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ from datahub_poller.intake import Intake
 from datahub_poller.kafka.browse import Browser, Last
 from datahub_poller.kafka.oauth import TokenSource
 from datahub_poller.kafka.reach import MISSING, THERE
+from datahub_poller.observe.logs import get_logger
 from datahub_poller.tailing.reading import Fetches, Tail, Wanted
 
 LOOK_BACK = 500
@@ -45,7 +45,7 @@ def open_browser(action: ActionFile, environ: Mapping[str, str], tell: Callable[
     if (callback := properties.get("oauth_cb")) is not None:
         sys.path.append(str(action.handler.config.path.resolve()))  # where it is looked for, and no handler is loaded
         properties["oauth_cb"] = TokenSource(callback, str(properties.get("sasl.oauthbearer.config", "")))
-    return Browser(properties, time.monotonic, tell, logging.getLogger("datahub_poller.kafka"))
+    return Browser(properties, time.monotonic, tell, get_logger("datahub_poller.kafka"))
 
 
 def tail(action: ActionFile, browser: Browser, wanted: Wanted, tell: Callable[[str], None]) -> Tail:

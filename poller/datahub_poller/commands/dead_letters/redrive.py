@@ -173,12 +173,14 @@ def _transform(place: Place, wanted: Wanted) -> Transform | None:
     from datahub_poller.config import secrets_of
     from datahub_poller.observe.scrub import Scrubber
     from datahub_poller.redrive.transform import load
+    from datahub_poller.signals import as_before
 
     if wanted.transform is None:
         return None
     scrub = Scrubber(secrets_of(place.action, os.environ)).text
     try:
-        return load(wanted.transform, place.action.handler.config.path, scrub)
+        with as_before():
+            return load(wanted.transform, place.action.handler.config.path, scrub)
     except CannotStart as error:
         fail(str(error), NOT_STARTED)
 

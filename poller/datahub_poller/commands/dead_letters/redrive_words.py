@@ -51,6 +51,10 @@ def tell_plan(look: Look, to: str, limit: int | None, tell: Callable[[str], None
     tell(f"{counted(number)}{only} would go to {to}; nothing was done. --yes does it")
 
 
+def _has_terminal() -> bool:
+    return sys.stderr.isatty()
+
+
 @dataclass(slots=True)
 class Telling:
     """The audit lines on standard output, the progress on standard error. `advance` moves a bar on."""
@@ -64,6 +68,7 @@ class Telling:
     said: int = 0
     _news_at: float = field(default_factory=time.monotonic)
     _told: dict[str, float] = field(default_factory=dict)
+    _has_bar: bool = field(default_factory=_has_terminal)  # looked at once: the handler may close it later
 
     def outcome(self, outcome: Outcome, at: float) -> None:
         """A line that what was done with a letter lasts; without `tell`, how far it is."""
@@ -76,7 +81,7 @@ class Telling:
         self.said += 1
         self.advance(1)
         now = time.monotonic()
-        if not sys.stderr.isatty() and now - self._news_at > NEWS_SECONDS:
+        if not self._has_bar and now - self._news_at > NEWS_SECONDS:
             self._news_at = now
             self.tell(f"{self.said:,} of {counted(self.total)} done with")
 

@@ -71,6 +71,7 @@ def opened(path: Path) -> Iterator[Place]:
     """
     from datahub_poller import letterbox
     from datahub_poller.config import secrets_of
+    from datahub_poller.observe.logs import say
     from datahub_poller.observe.scrub import Scrubber, one_line
 
     action = load(path)
@@ -78,7 +79,7 @@ def opened(path: Path) -> Iterator[Place]:
     scrub = Scrubber(secrets_of(action, os.environ)).text
 
     def tell(text: str) -> None:
-        click.echo(f"datahub-poller: {one_line(scrub(text))}", err=True)
+        say(f"datahub-poller: {one_line(scrub(text))}")
 
     try:
         store = letterbox.store(action, os.environ)
