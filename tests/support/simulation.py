@@ -184,6 +184,11 @@ class ScriptedIntake:
     def fetching(self) -> bool:
         return False
 
+    doubting = fetching
+
+    def changes(self) -> list[Any]:
+        return []
+
     def waiting(self) -> dict[SchemaKey, Waiting]:
         return {key: Waiting(since, "the registry answered 503", 3) for key, since in self.asked.items()}
 

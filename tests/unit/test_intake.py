@@ -34,6 +34,7 @@ from support.decoding import (
     Shelf,
     avro,
     change_log,
+    final,
     intake,
     own_schemas,
     platform_event,
@@ -62,7 +63,7 @@ def outcome(verdict) -> str:
 def verdict_of(row: Row, framing="auto"):
     texts = own_schemas() | {SchemaKey("confluent", NEWER_ID): newer_schema()}
     texts |= {SchemaKey("confluent", OTHER_ID): OTHER_SCHEMA, SchemaKey("confluent", PROTOBUF_ID): 'syntax = "proto3";'}
-    return intake(texts, framing=framing).read(record(row.topic, row.value, headers=row.headers), 1.0)
+    return final(intake(texts, framing=framing), record(row.topic, row.value, headers=row.headers))
 
 
 # two rows need more than the record alone, and have tests of their own below
@@ -156,8 +157,8 @@ def test_leading_fields_drop_a_change_log_whose_rest_is_damaged():
     by_name = only({"MetadataChangeLogEvent_v1": {"event": [{"aspectName": "ownership"}]}})
     assert intake(filters=by_name).read(damaged, 1.0) == Skipped("filtered")
     by_tail = only({"MetadataChangeLogEvent_v1": {"event": [{"aspectName": "status"}]}})
-    assert outcome(intake(filters=by_tail).read(damaged, 1.0)) == "dead letter: not_avro"
-    assert outcome(intake().read(damaged, 1.0)) == "dead letter: not_avro"
+    assert outcome(final(intake(filters=by_tail), damaged)) == "dead letter: not_avro"
+    assert outcome(final(intake(), damaged)) == "dead letter: not_avro"
 
 
 def test_a_platform_events_name_decides_before_its_payload_is_parsed():

@@ -182,6 +182,9 @@ CATALOGUE: Final[tuple[Metric, ...]] = (
         "Those that it did not answer with the schema.",
         "SchemaRegistryErrorCount",
     ),
+    _counter(
+        "schema_changes", "schema_changes", "Times that a schema id was found to name another schema.", "SchemaChanges"
+    ),
     Metric(
         PREFIX + "decode_seconds_total",
         "counter",
