@@ -112,12 +112,14 @@ def final(whole: Intake, each: Record, now: float = 1.0) -> Verdict:
     """What becomes of it when the registry has been asked again, where its bytes do not fit. It gives what it gave."""
     verdict = whole.read(each, now)
     if isinstance(verdict, Awaiting) and whole.doubting():
-        shelf = whole._schemas._registries["confluent"]
+        schemas = whole._schemas
+        shelf = schemas._registries["confluent"]
         shelf.done.clear()
-        whole.tick(now + 1.0)
+        later = max(question.due for question in schemas._doubted().values())
+        whole.tick(later)
         for done in shelf.done:
-            whole.arrived(done, now + 1.0)
-        verdict = whole.read(each, now + 1.0)
+            whole.arrived(done, later)
+        verdict = whole.read(each, later)
     return verdict
 
 

@@ -62,6 +62,7 @@ LATE = "handler past its timeout for 9 s"
         (of("in_flight", in_flight=5, since=90.0), "The handler has 5 of its events since", ""),
         (of("in_flight", in_flight=5, reason=LATE), "past its timeout", "A restart ends the call"),
         (of("breaker", reason="20 records in a row were given up"), "20 records in a row", "breaker close"),
+        (of("breaker", reason="20 records in a row are undecodable"), "are undecodable", "never got them"),
         (of("paused", reason="by ann@laptop: upgrade"), "paused by ann@laptop: upgrade", "resume"),
         (
             of("backing_off", attempts=2, reason="refused", last_error="KeyError"),

@@ -152,13 +152,23 @@ def only(wanted):
     return [{"type": "event_type", "config": {"filter": wanted}}]
 
 
-def test_leading_fields_drop_a_change_log_whose_rest_is_damaged():
-    damaged = record(VERSIONED_TOPIC, confluent_frame(CHANGE_LOG_ID, change_log()[:-30]))
-    by_name = only({"MetadataChangeLogEvent_v1": {"event": [{"aspectName": "ownership"}]}})
-    assert intake(filters=by_name).read(damaged, 1.0) == Skipped("filtered")
+DAMAGED = record(VERSIONED_TOPIC, confluent_frame(CHANGE_LOG_ID, change_log()[:-30]))
+OWNERSHIP = only({"MetadataChangeLogEvent_v1": {"event": [{"aspectName": "ownership"}]}})
+
+
+def test_leading_fields_that_were_met_drop_a_change_log_whose_rest_is_damaged():
+    by_name, good = intake(filters=OWNERSHIP), record(VERSIONED_TOPIC, confluent_frame(CHANGE_LOG_ID, change_log()))
+    assert by_name.read(good, 1.0) == Skipped("filtered")
+    assert by_name.read(DAMAGED, 1.0) == Skipped("filtered")
     by_tail = only({"MetadataChangeLogEvent_v1": {"event": [{"aspectName": "status"}]}})
-    assert outcome(final(intake(filters=by_tail), damaged)) == "dead letter: not_avro"
-    assert outcome(final(intake(), damaged)) == "dead letter: not_avro"
+    assert outcome(final(intake(filters=by_tail), DAMAGED)) == "dead letter: not_avro"
+    assert outcome(final(intake(), DAMAGED)) == "dead letter: not_avro"
+
+
+@pytest.mark.parametrize("wanted", [{"aspectName": "ownership"}, {"entityUrn": "urn:li:dataset:z"}])
+def test_leading_fields_that_were_not_met_drop_nothing_that_does_not_fit_the_schema(wanted):
+    whole = intake(filters=only({"MetadataChangeLogEvent_v1": {"event": [wanted]}}))
+    assert outcome(final(whole, DAMAGED)) == "dead letter: not_avro"
 
 
 def test_a_platform_events_name_decides_before_its_payload_is_parsed():

@@ -57,6 +57,11 @@ class Reader:
             raise Poison("left_over_bytes", f"{left} of {len(payload) - start} bytes are left over after the record")
         return datum
 
+    @property
+    def leads(self) -> bool:
+        """Whether leading fields can be had without the rest."""
+        return self.generated and not isinstance(self.schema.record, list)
+
     def lead(self, payload: bytes, wanted: frozenset[str], start: int = 0) -> dict[str, Any]:
         """The record's `wanted` fields; what comes after the last of them is not looked at. Raises Poison."""
         read = self._leads.get(wanted)
