@@ -97,12 +97,12 @@ class Intake:
         self._schemas.tick(now)
 
     def fetching(self) -> bool:
-        """Whether a fetch is on its way."""
+        """Whether a schema that is not here is on its way."""
         return self._schemas.fetching()
 
-    def doubting(self) -> bool:
-        """Whether an answer is soon to be expected about an id whose schema may have changed."""
-        return self._schemas.doubting()
+    def asking(self) -> bool:
+        """Whether any answer of a registry is soon to be expected, about an id in doubt included."""
+        return self._schemas.fetching() or self._schemas.doubting()
 
     def waiting(self) -> Mapping[SchemaKey, Waiting]:
         """Every schema that is not here or in doubt, and why."""

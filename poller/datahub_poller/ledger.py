@@ -14,7 +14,7 @@ from typing import Any
 from datahub_poller.appetite import Appetite
 from datahub_poller.batching import Limits
 from datahub_poller.lanes import Lane
-from datahub_poller.model import Event, Failure, Record, Skipped, TopicPartition, Undecodable, Verdict
+from datahub_poller.model import Event, Failure, Record, SchemaChange, Skipped, TopicPartition, Undecodable, Verdict
 from datahub_poller.parts import Lease, Paused
 from datahub_poller.policy import Breaker, Policy
 from datahub_poller.tally import Tally
@@ -115,6 +115,16 @@ class Ledger:
             self.counters["events_filtered"] += filtered
             self.counters["records_skipped"] += skipped - filtered
             self._appetite.took(len(records), kept, largest)
+
+    def schemas_came(self, changes: Sequence[SchemaChange]) -> None:
+        """A registry has answered; these ids name other schemas than before."""
+        for change in changes:
+            registry, schema_id = change.key
+            about: dict[str, Any] = {"registry": registry, "id": schema_id, "name": change.name, **change.fields()}
+            self.log("warning", "schema has changed under its id", **about)
+        self.reread()
+        if changes:
+            self.reread_undecodable()
 
     def reread(self) -> None:
         """Schemas came: read again what waited for one."""

@@ -16,8 +16,9 @@ from datahub_poller.commits import Commits
 from datahub_poller.dispatch import Dispatch
 from datahub_poller.errors import Fatal
 from datahub_poller.ledger import Ledger
-from datahub_poller.model import Record, SchemaChange, TopicPartition, Verdict
+from datahub_poller.model import TopicPartition
 from datahub_poller.observe.logs import log_event
+from datahub_poller.reading import Intake
 from datahub_poller.results import Results
 from datahub_poller.source import Source, Start
 from datahub_poller.workers import Done
@@ -35,28 +36,6 @@ STATUS_SHARE = 0.01
 """How much of the loop's time may go into showing changes that soon: with thousands of partitions each time costs."""
 MADE_ANEW = "topic was deleted and made anew: reading it from its beginning"
 LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
-
-
-class Intake(Protocol):
-    """Decoding and filtering, with the schemas that it waits for."""
-
-    def read(self, record: Record, now: float) -> Verdict:
-        """Never blocks."""
-
-    def arrived(self, done: Done, now: float) -> None:
-        """A fetch returned."""
-
-    def tick(self, now: float) -> None:
-        """Start the fetches that are due."""
-
-    def fetching(self) -> bool:
-        """Whether a fetch is on its way."""
-
-    def doubting(self) -> bool:
-        """Whether an answer is soon to be expected about an id whose schema may have changed."""
-
-    def changes(self) -> Sequence[SchemaChange]:
-        """Ids that name another schema, since they were last taken from here."""
 
 
 class Desk(Protocol):
@@ -152,30 +131,26 @@ class Poller:
         now = self.clock()
         self.ledger.take_in(records, self.intake.read, now)
         self.decode_seconds += self.clock() - now
-        busy = bool(self.ledger.flights) or self._asking()
+        busy = bool(self.ledger.flights) or self.intake.asking()
         self._collect(BUSY_WAIT if busy and (room == 1 or not records) else 0.0)
         now = self.clock()
         self.obey(now)
         self.intake.tick(now)
         for work in self.dispatch.next_works(now):
             self.desk.start(work)
-        self.source.set_paused(self.ledger.paused(now, self._asking()))
+        self.source.set_paused(self.ledger.paused(now, self.intake.asking()))
         self.commits.step(now)
         self._quiet(now)
         self._tell(now)
 
     def _patience(self, now: float) -> float:
         """How long the source may wait for records: not at all while anything is in flight or due."""
-        if self.ledger.flights or self._asking():
+        if self.ledger.flights or self.intake.asking():
             return 0.0
         due = self.dispatch.next_due(now)
         if due is None:
             return self.settings.idle_wait
         return max(0.0, min(self.settings.idle_wait, due - now))
-
-    def _asking(self) -> bool:
-        """Whether a registry's answer is soon to be expected. Only a missing schema's is waited for by everybody."""
-        return self.intake.fetching() or self.intake.doubting()
 
     def _collect(self, timeout: float) -> None:
         schemas = False
@@ -187,18 +162,7 @@ class Poller:
                 self.intake.arrived(done, now)
                 schemas = True
         if schemas:
-            self._schemas_came()
-
-    def _schemas_came(self) -> None:
-        changes = self.intake.changes()
-        for change in changes:
-            event = "schema has changed under its id"
-            registry, schema_id = change.key
-            about: dict[str, Any] = {"registry": registry, "id": schema_id, "name": change.name, **change.fields()}
-            log_event(self.logger, logging.WARNING, event, **about)
-        self.ledger.reread()
-        if changes:
-            self.ledger.reread_undecodable()
+            self.ledger.schemas_came(self.intake.changes())
 
     def _quiet(self, now: float) -> None:
         if now < self._quiet_due:

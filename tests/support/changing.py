@@ -1,4 +1,4 @@
-"""An id that names one schema after another: the schemas, their records, and a registry that answers when it is told to."""
+"""An id that names one schema after another: schemas, their records, a registry that answers when it is told to."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Registry:
 
 
 class World:
-    """An intake that knows the id's first schema, and a clock. Answers are given by `answer`, of when they were asked."""
+    """An intake that knows the first schema, and a clock. `answer` gives answers, of when the questions were put."""
 
     def __init__(self, filters: Sequence[dict[str, Any]] = ()) -> None:
         self.now = 100.0

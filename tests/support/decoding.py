@@ -111,8 +111,7 @@ def intake(
 def final(whole: Intake, each: Record, now: float = 1.0) -> Verdict:
     """What becomes of it when the registry has been asked again, where its bytes do not fit. It gives what it gave."""
     verdict = whole.read(each, now)
-    if isinstance(verdict, Awaiting) and whole.doubting():
-        schemas = whole._schemas
+    if isinstance(verdict, Awaiting) and (schemas := whole._schemas).doubting():
         shelf = schemas._registries["confluent"]
         shelf.done.clear()
         later = max(question.due for question in schemas._doubted().values())

@@ -184,7 +184,7 @@ class ScriptedIntake:
     def fetching(self) -> bool:
         return False
 
-    doubting = fetching
+    asking = fetching
 
     def changes(self) -> list[Any]:
         return []

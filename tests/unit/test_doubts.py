@@ -25,13 +25,13 @@ def test_what_the_id_names_now_is_asked_for_and_used(world):
     fresh = record(GOOD[NEW])
     assert world.read(fresh) == "Awaiting"
     assert "asked whether it has changed" in world.intake.waiting()[KEY].reason
-    assert world.intake.doubting()
+    assert world.intake.asking()
     assert not world.intake.fetching()  # nobody else waits for it
     world.tick()
     world.answer()
     assert world.read(fresh) == "event"
     assert world.intake.waiting() == {}
-    assert not world.intake.doubting()
+    assert not world.intake.asking()
     assert world.schemas.changes == 1
 
 
@@ -54,7 +54,6 @@ def test_what_changed_is_told_once(world):
 def test_every_partition_reads_by_the_schema_that_was_named_last(world):
     for partition in range(3):
         assert world.read(record(GOOD[OLD], partition=partition)) == "event"
-    # read by OLD, this is an event without the field; by NEW it is one with another aspect's name
     world.registry.names[KEY] = NEW
     world.read(record(GOOD[NEW], 1))
     world.live(1.0)
@@ -212,7 +211,7 @@ def test_a_glue_version_and_a_guid_name_one_schema_for_good():
     for bad in (glue_frame(CHANGE_LOG_UUID, change_log()[:-9]), guid_name(CHANGE_LOG_GUID) + change_log()[:-9]):
         verdict = whole.read(record(bad), 1.0)
         assert verdict.failure.kind == "not_avro"
-    assert not whole.doubting()
+    assert not whole.asking()
 
 
 def test_other_bytes_at_the_same_place_are_another_record(world):

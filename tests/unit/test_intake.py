@@ -165,10 +165,8 @@ def test_leading_fields_that_were_met_drop_a_change_log_whose_rest_is_damaged():
     assert outcome(final(intake(), DAMAGED)) == "dead letter: not_avro"
 
 
-@pytest.mark.parametrize("wanted", [{"aspectName": "ownership"}, {"entityUrn": "urn:li:dataset:z"}])
-def test_leading_fields_that_were_not_met_drop_nothing_that_does_not_fit_the_schema(wanted):
-    whole = intake(filters=only({"MetadataChangeLogEvent_v1": {"event": [wanted]}}))
-    assert outcome(final(whole, DAMAGED)) == "dead letter: not_avro"
+def test_leading_fields_that_were_not_met_drop_nothing_that_does_not_fit_the_schema():
+    assert outcome(final(intake(filters=OWNERSHIP), DAMAGED)) == "dead letter: not_avro"
 
 
 def test_a_platform_events_name_decides_before_its_payload_is_parsed():

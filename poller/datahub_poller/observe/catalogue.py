@@ -182,8 +182,11 @@ CATALOGUE: Final[tuple[Metric, ...]] = (
         "Those that it did not answer with the schema.",
         "SchemaRegistryErrorCount",
     ),
-    _counter(
-        "schema_changes", "schema_changes", "Times that a schema id was found to name another schema.", "SchemaChanges"
+    Metric(
+        PREFIX + "schema_changes_total",
+        "counter",
+        "Times that a schema id was found to name another schema.",
+        lambda moment: (Sample(moment.status.counters.get("schema_changes", 0)),),
     ),
     Metric(
         PREFIX + "decode_seconds_total",
