@@ -40,7 +40,7 @@ from support.decoding import (
     platform_event,
     record,
 )
-from support.outcomes import NEWER_ID, OTHER_ID, OTHER_SCHEMA, Row, markdown, newer_schema, rows
+from support.outcomes import NEWER_ID, OTHER_ID, OTHER_SCHEMA, UNION_ID, UNION_SCHEMA, Row, markdown, newer_schema, rows
 
 PROTOBUF_ID = 77
 ROWS = {row.what: row for row in rows()}
@@ -62,7 +62,11 @@ def outcome(verdict) -> str:
 
 def verdict_of(row: Row, framing="auto"):
     texts = own_schemas() | {SchemaKey("confluent", NEWER_ID): newer_schema()}
-    texts |= {SchemaKey("confluent", OTHER_ID): OTHER_SCHEMA, SchemaKey("confluent", PROTOBUF_ID): 'syntax = "proto3";'}
+    texts |= {
+        SchemaKey("confluent", OTHER_ID): OTHER_SCHEMA,
+        SchemaKey("confluent", UNION_ID): UNION_SCHEMA,
+        SchemaKey("confluent", PROTOBUF_ID): 'syntax = "proto3";',
+    }
     return final(intake(texts, framing=framing), record(row.topic, row.value, headers=row.headers))
 
 
