@@ -129,7 +129,8 @@ class Ledger:
     def reread(self) -> None:
         """Schemas came: read again what waited for one."""
         for lane in self.lanes.values():
-            if lane.awaiting and lane.reread(self._read_again):
+            unread = lane.awaiting + lane.undecodable
+            if lane.awaiting and lane.reread(self._read_again) and lane.awaiting + lane.undecodable < unread:
                 self.note("info", "schema arrived", lane, waiting=lane.awaiting)
 
     def reread_undecodable(self) -> None:

@@ -22,7 +22,8 @@ LONGEST_REST: Final = 1.0
 RESTS: Final = 9.0
 """An id is not asked about again for nine times as long as the last answer took, within these bounds in seconds."""
 RECORDS_KEPT: Final = 10_000
-DOUBTED: Final = "bytes do not fit the schema that is known under this id: the registry is asked whether it has changed"
+DOUBTED: Final = "bytes do not fit the schema that is known under this id, and the registry is asked anew"
+ASKED_ANEW: Final = "asked anew, since bytes do not fit the schema that is known under this id"
 
 
 def may_change(key: SchemaKey) -> bool:

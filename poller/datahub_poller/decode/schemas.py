@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Literal, NamedTuple, Protocol
 
 from datahub_poller.decode.changes import change_of
-from datahub_poller.decode.doubts import Doubt, Question, named_last
+from datahub_poller.decode.doubts import ASKED_ANEW, Doubt, Question, named_last
 from datahub_poller.decode.reader import Reader
 from datahub_poller.decode.writer_schema import FetchedSchema
 from datahub_poller.errors import Poison, SchemaNotFound, Transient
@@ -176,11 +176,11 @@ class Schemas:
             case Poison():  # what the id names now reads nothing
                 doubt.answered(now)
             case SchemaNotFound() as error:
-                if self._denied(key, question, str(error), now):
+                if self._denied(key, question, f"{error}; {ASKED_ANEW}", now):
                     doubt.answered(now)
             case error:
                 question.last_denial = None
-                self._again(question, _reason(error), now)
+                self._again(question, f"{_reason(error)}; {ASKED_ANEW}", now)
         return None
 
     def _named(self, key: SchemaKey, reader: Reader) -> SchemaChange | None:

@@ -208,8 +208,9 @@ def _backing_off(each: Partition, reason: str) -> Told:
 
 
 def _waiting_schema(_: Partition, reason: str) -> Told:
+    why = "may not be the one that is known" if "bytes do not fit" in reason else "is not here"
     return Told(
-        f"The schema that its next record was written with is not here: {reason}.",
+        f"The schema that its next record was written with {why}: {reason}.",
         "Look at the registry that source.config names and the rights to read it; `datahub-poller check` tries it. "
         "Nothing is lost while it is away. To ask at once: `datahub-poller retry-now`.",
     )
