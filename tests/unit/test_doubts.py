@@ -8,7 +8,7 @@ import pytest
 
 from datahub_poller.decode.doubts import KEPT, LONGEST_REST, RECORDS_KEPT, SHORTEST_REST
 from datahub_poller.errors import Poison, Transient
-from support.changing import BAD, FIRST, GOOD, KEY, NEW, OLD, OTHER, World, record, value, with_field
+from support.changing import BAD, GOOD, KEY, NEW, OLD, OTHER, World, record, value, with_field
 from support.decoding import intake as whole_intake
 from support.decoding import own_schemas
 
@@ -265,12 +265,15 @@ URN = [
 
 
 @pytest.mark.parametrize("filters", [ASPECT, URN], ids=["aspect", "urn"])
-def test_a_filter_drops_nothing_that_another_schema_wrote(filters):
-    """The new field stands before those that decide: read by the old schema, they are something else."""
-    world = World(filters)
+@pytest.mark.parametrize("before", ["auditHeader", "entityType", "aspectName"])
+def test_a_filter_drops_nothing_that_another_schema_wrote(filters, before):
+    """The new field stands before one that decides: read by the old schema, that is something else."""
+    names = [field["name"] for field in json.loads(OLD)["fields"]]
+    newer = with_field("tenant", names.index(before))
+    world, fresh = World(filters), value(newer)
     assert world.read(record(GOOD[OLD])) == "event"
-    world.registry.names[KEY] = FIRST
-    each = record(GOOD[FIRST], 1)
+    world.registry.names[KEY] = newer
+    each = record(fresh, 1)
     assert world.read(each) == "Awaiting"
     world.live(1.0)
     assert world.read(each) == "event"
