@@ -228,6 +228,7 @@ def _publisher(
         counters = poller.ledger.counters
         if schemas.read_slowly:
             counters["schemas_read_by_fastavro"] = schemas.read_slowly
+        counters["schema_changes"] = schemas.changes
         counters["schema_fetches"], counters["schema_fetches_failed"] = schemas.fetches, schemas.failures
         status = report.snapshot(poller, action.name, schemas.waiting(), progress, now)
         board.publish(status)

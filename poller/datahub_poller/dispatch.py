@@ -14,6 +14,9 @@ from datahub_poller.model import GivenUp, Undecodable
 from datahub_poller.parts import Part
 from datahub_poller.works import Invoke, Share, Work, WriteLetters
 
+ERROR_LIMIT = 200
+"""Characters of an error in the breaker's reason."""
+
 
 class Dispatch:
     """Reads the ledger for work. `new_id` makes a batch's id."""
@@ -122,7 +125,8 @@ class Dispatch:
         if ledger.breaker.room == 0 and not head.given_up:
             head.given_up = True
             ledger.breaker.gave_up(undecodable=1)
-            ledger.open_breaker(lane, now, f"{ledger.breaker.run} records in a row were given up")
+            last = str(head.verdict.failure)[:ERROR_LIMIT]
+            ledger.open_breaker(lane, now, f"{ledger.breaker.row}; the last: {last}")
             return
         ledger.breaker.gave_up(undecodable=lane.take_undecodable(ledger.breaker.room, ledger.breaker.successes))
         assert lane.part is not None

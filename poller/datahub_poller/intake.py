@@ -11,6 +11,7 @@ from typing import Final
 
 from datahub_poller.deadletter.redriven import redrive_of
 from datahub_poller.decode import datahub
+from datahub_poller.decode.doubts import UNFIT, RefusedRecords, may_change
 from datahub_poller.decode.framing import HEADER_LENGTHS, INFLATED_LIMIT, Framing, split
 from datahub_poller.decode.reader import Reader
 from datahub_poller.decode.schemas import Answer, Schemas
@@ -21,6 +22,7 @@ from datahub_poller.model import (
     Event,
     Failure,
     Record,
+    SchemaChange,
     SchemaKey,
     Skipped,
     TopicPartition,
@@ -58,6 +60,8 @@ class Intake:
         self._filter = filter
         self._cluster_id = cluster_id
         self._inflated_limit = inflated_limit
+        self._refused = RefusedRecords()
+        self._changes: list[SchemaChange] = []
         self._reads: dict[tuple[TopicPartition, Reader], ReadRecord] = {}
         # The same by partition and a value's first bytes, where these name the schema and its payload comes next.
         self._opened: dict[TopicPartition, dict[bytes, ReadRecord]] = {}
@@ -74,22 +78,34 @@ class Intake:
                     return read(record, value, start)
             return _marked(self._read(record, now), record)
         except Poison as poison:
-            return Undecodable(Failure("decode", poison.kind, str(poison)))
+            return _undecodable(poison) if poison.kind not in UNFIT else self._unfit(record, poison, now)
 
     def arrived(self, done: Answer, now: float) -> None:
         """A fetch returned."""
-        self._schemas.arrived(done, now)
+        if (change := self._schemas.arrived(done, now)) is not None:
+            self._changes.append(change)
+            self._opened.clear()  # every partition looks up anew which schema goes first
+            self._reads.clear()
+
+    def changes(self) -> list[SchemaChange]:
+        """Ids that name another schema, since they were last taken from here."""
+        changes, self._changes = self._changes, []
+        return changes
 
     def tick(self, now: float) -> None:
         """Start the fetches that are due."""
         self._schemas.tick(now)
 
     def fetching(self) -> bool:
-        """Whether a fetch is on its way."""
+        """Whether a schema that is not here is on its way."""
         return self._schemas.fetching()
 
+    def asking(self) -> bool:
+        """Whether any answer of a registry is soon to be expected, about an id in doubt included."""
+        return self._schemas.fetching() or self._schemas.doubting()
+
     def waiting(self) -> Mapping[SchemaKey, Waiting]:
-        """Every schema that is not here, and why."""
+        """Every schema that is not here or in doubt, and why."""
         return self._schemas.waiting()
 
     def _read(self, record: Record, now: float) -> Verdict:
@@ -118,12 +134,48 @@ class Intake:
                     self._opened.setdefault(record.tp, {})[record.value[:before]] = read
                 return read(record, payload, 0)
 
+    def _unfit(self, record: Record, poison: Poison, now: float) -> Verdict:
+        """The schema that the registry named last refuses the bytes: the id may have named, or may name, another.
+
+        Of those that it named before, the latest that reads the bytes whole is used. Where none does, the record
+        waits until a question that was asked after it was first refused is answered.
+        """
+        assert record.value is not None
+        key, payload = split(record.value, self._framing, self._inflated_limit, record.headers)
+        if not may_change(key):
+            return _undecodable(poison)
+        for reader in self._schemas.others(key):
+            if _fits(reader, payload):
+                try:
+                    return _marked(self._reading(record.tp, reader)(record, payload, 0), record)
+                except Poison as another:
+                    return _undecodable(another)
+        question, number = self._schemas.doubt(key, now), self._refused.number(record)
+        if number is None:
+            self._refused.settled_by(record, question)
+        elif self._schemas.settled(key, number):
+            return _undecodable(poison)
+        return Awaiting(key)
+
     def _reading(self, tp: TopicPartition, reader: Reader) -> ReadRecord:
         read = self._reads.get((tp, reader))
         if read is None:
             make = platform_event_reader if self._routes[tp.topic] == PLATFORM_EVENTS else change_log_reader
             read = self._reads[tp, reader] = make(reader, self._filter, tp, self._cluster_id)
         return read
+
+
+def _undecodable(poison: Poison) -> Undecodable:
+    return Undecodable(Failure("decode", poison.kind, str(poison)))
+
+
+def _fits(reader: Reader, payload: bytes) -> bool:
+    """Whether it reads the bytes whole. A filter alone may have looked at their beginning only."""
+    try:
+        reader.read(payload)
+    except Poison as poison:
+        return poison.kind not in UNFIT
+    return True
 
 
 def _marked(verdict: Verdict, record: Record) -> Verdict:

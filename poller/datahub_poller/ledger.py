@@ -14,7 +14,7 @@ from typing import Any
 from datahub_poller.appetite import Appetite
 from datahub_poller.batching import Limits
 from datahub_poller.lanes import Lane
-from datahub_poller.model import Event, Failure, Record, Skipped, TopicPartition, Undecodable, Verdict
+from datahub_poller.model import Event, Failure, Record, SchemaChange, Skipped, TopicPartition, Undecodable, Verdict
 from datahub_poller.parts import Lease, Paused
 from datahub_poller.policy import Breaker, Policy
 from datahub_poller.tally import Tally
@@ -116,10 +116,21 @@ class Ledger:
             self.counters["records_skipped"] += skipped - filtered
             self._appetite.took(len(records), kept, largest)
 
+    def schemas_came(self, changes: Sequence[SchemaChange]) -> None:
+        """A registry has answered; these ids name other schemas than before."""
+        for change in changes:
+            registry, schema_id = change.key
+            about: dict[str, Any] = {"registry": registry, "id": schema_id, "name": change.name, **change.fields()}
+            self.log("warning", "schema has changed under its id", **about)
+        self.reread()
+        if changes:
+            self.reread_undecodable()
+
     def reread(self) -> None:
         """Schemas came: read again what waited for one."""
         for lane in self.lanes.values():
-            if lane.awaiting and lane.reread(self._read_again):
+            unread = lane.awaiting + lane.undecodable
+            if lane.awaiting and lane.reread(self._read_again) and lane.awaiting + lane.undecodable < unread:
                 self.note("info", "schema arrived", lane, waiting=lane.awaiting)
 
     def reread_undecodable(self) -> None:

@@ -16,8 +16,9 @@ from datahub_poller.commits import Commits
 from datahub_poller.dispatch import Dispatch
 from datahub_poller.errors import Fatal
 from datahub_poller.ledger import Ledger
-from datahub_poller.model import Record, TopicPartition, Verdict
+from datahub_poller.model import TopicPartition
 from datahub_poller.observe.logs import log_event
+from datahub_poller.reading import Intake
 from datahub_poller.results import Results
 from datahub_poller.source import Source, Start
 from datahub_poller.workers import Done
@@ -35,22 +36,6 @@ STATUS_SHARE = 0.01
 """How much of the loop's time may go into showing changes that soon: with thousands of partitions each time costs."""
 MADE_ANEW = "topic was deleted and made anew: reading it from its beginning"
 LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
-
-
-class Intake(Protocol):
-    """Decoding and filtering, with the schemas that it waits for."""
-
-    def read(self, record: Record, now: float) -> Verdict:
-        """Never blocks."""
-
-    def arrived(self, done: Done, now: float) -> None:
-        """A fetch returned."""
-
-    def tick(self, now: float) -> None:
-        """Start the fetches that are due."""
-
-    def fetching(self) -> bool:
-        """Whether a fetch is on its way."""
 
 
 class Desk(Protocol):
@@ -146,21 +131,21 @@ class Poller:
         now = self.clock()
         self.ledger.take_in(records, self.intake.read, now)
         self.decode_seconds += self.clock() - now
-        busy = bool(self.ledger.flights) or self.intake.fetching()
+        busy = bool(self.ledger.flights) or self.intake.asking()
         self._collect(BUSY_WAIT if busy and (room == 1 or not records) else 0.0)
         now = self.clock()
         self.obey(now)
         self.intake.tick(now)
         for work in self.dispatch.next_works(now):
             self.desk.start(work)
-        self.source.set_paused(self.ledger.paused(now, self.intake.fetching()))
+        self.source.set_paused(self.ledger.paused(now, self.intake.asking()))
         self.commits.step(now)
         self._quiet(now)
         self._tell(now)
 
     def _patience(self, now: float) -> float:
         """How long the source may wait for records: not at all while anything is in flight or due."""
-        if self.ledger.flights or self.intake.fetching():
+        if self.ledger.flights or self.intake.asking():
             return 0.0
         due = self.dispatch.next_due(now)
         if due is None:
@@ -177,7 +162,7 @@ class Poller:
                 self.intake.arrived(done, now)
                 schemas = True
         if schemas:
-            self.ledger.reread()
+            self.ledger.schemas_came(self.intake.changes())
 
     def _quiet(self, now: float) -> None:
         if now < self._quiet_due:

@@ -84,6 +84,24 @@ class Waiting(NamedTuple):
     tries: int
 
 
+class SchemaChange(NamedTuple):
+    """The registry has named another schema for an id. Fields are named by their paths."""
+
+    key: SchemaKey
+    name: str
+    came: tuple[str, ...]
+    went: tuple[str, ...]
+    changed: tuple[str, ...]
+
+    def __str__(self) -> str:
+        parts = [f"{word}: {', '.join(fields)}" for word, fields in self.fields().items() if fields]
+        return f"{self.key} has changed under its id ({self.name}): {'; '.join(parts) or 'its fields are the same'}"
+
+    def fields(self) -> dict[str, list[str]]:
+        """For the log."""
+        return {"came": list(self.came), "went": list(self.went), "changed": list(self.changed)}
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """Why a record failed, bounded in size. `kind` is the name of the error's class.

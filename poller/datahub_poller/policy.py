@@ -142,6 +142,14 @@ class Breaker:
         return self._undecodable + self._failed
 
     @property
+    def row(self) -> str:
+        """That run in words: undecodable records never reached the handler."""
+        if self._undecodable and not self._failed:
+            return f"{self.run} records in a row are undecodable"
+        also = f", {self._undecodable} of them undecodable" if self._undecodable else ""
+        return f"{self.run} records in a row were given up{also}"
+
+    @property
     def room(self) -> int:
         """How many more may be given up before the run is too long."""
         return max(0, self.in_a_row - 1 - self.run) if self.in_a_row > 0 else sys.maxsize

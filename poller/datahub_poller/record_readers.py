@@ -19,6 +19,9 @@ ReadRecord = Callable[[Record, bytes, int], Verdict]
 """Reads the Avro bytes of a record's value, from a position on. Raises Poison."""
 
 FILTERED: Final = Skipped("filtered")
+MET_LIMIT: Final = 4096
+"""How many values of the leading fields are remembered for a partition."""
+URN_BEGINS: Final = "urn:li:"
 
 
 def change_log_reader(reader: Reader, admit: Filter, tp: TopicPartition, cluster_id: str) -> ReadRecord:
@@ -35,19 +38,48 @@ def change_log_reader(reader: Reader, admit: Filter, tp: TopicPartition, cluster
         meta = {"kafka": coordinates(record)}
         return Event({"event_type": datahub.METADATA_CHANGE_LOG, "event": event, "meta": meta})
 
-    return _filtered_early(read, reader, admit) if admit.leading_fields else read
+    early = admit.leading_fields and reader.leads
+    return _filtered_early(read, reader, admit) if early else read
 
 
 def _filtered_early(read: ReadRecord, reader: Reader, admit: Filter) -> ReadRecord:
-    """The rest of a record is not looked at where its first fields decide."""
+    """The rest of a record is not looked at where its first fields decide, and have been met before.
+
+    Where they have not, bytes of another schema may have been misread: what is dropped is read whole, and raises
+    Poison if it does not fit. URNs are too many to be remembered: they are known by how all of them begin.
+    """
     fields, leading, lead = admit.leading_fields, admit.leading, reader.lead
+    met: dict[tuple[Any, ...], bool] = {}
+
+    def met_first(values: tuple[Any, ...], passes: bool, source: bytes, start: int) -> bool:
+        if not passes:
+            reader.read(source, start)
+        if len(met) >= MET_LIMIT:
+            del met[next(iter(met))]
+        met[values] = passes
+        return passes
 
     def read_if(record: Record, source: bytes, start: int) -> Verdict:
-        if leading(lead(source, fields, start)):
+        found = lead(source, fields, start)
+        values = tuple(found.values())
+        try:
+            passes = met.get(values)
+            if passes is None:
+                passes = met_first(values, leading(found), source, start)
+        except TypeError:  # a schema that has lists or maps there: no event of DataHub's
+            passes = leading(found)
+        return read(record, source, start) if passes else FILTERED
+
+    def read_if_urn(record: Record, source: bytes, start: int) -> Verdict:
+        found = lead(source, fields, start)
+        if leading(found):
             return read(record, source, start)
+        urn = found.get("entityUrn")
+        if urn.__class__ is not str or urn[:7] != URN_BEGINS:
+            reader.read(source, start)
         return FILTERED
 
-    return read_if
+    return read_if_urn if "entityUrn" in fields else read_if
 
 
 def platform_event_reader(reader: Reader, admit: Filter, tp: TopicPartition, cluster_id: str) -> ReadRecord:

@@ -88,7 +88,7 @@ class Results:
         # Undecodable still: their letters come next, and count in the run that begins now.
         undecodable = sum(not doomed.final for doomed in lane.work.doomed)
         if ledger.breaker.gave_up(undecodable=min(undecodable, max(0, ledger.breaker.in_a_row - 1))):
-            ledger.hold(lane, now, f"{ledger.breaker.run} records in a row were given up")
+            ledger.hold(lane, now, ledger.breaker.row)
 
     def _stay_open(self, work: Invoke, now: float) -> None:
         breaker = self._ledger.breaker
@@ -192,7 +192,7 @@ class Results:
             self._ledger.stop_before(piece.entries[0].record, failure)
             return
         if self._ledger.breaker.gave_up(failed=lane.doom(piece, failure, batch_id)):
-            self._ledger.hold(lane, now, f"{self._ledger.breaker.run} records in a row were given up")
+            self._ledger.hold(lane, now, self._ledger.breaker.row)
 
     def _wrote(self, work: WriteLetters, outcome: Outcome, now: float) -> None:
         lane = self._ledger.lane_of(work.lease)

@@ -22,7 +22,7 @@ from datahub_poller.demo.samples import VERSIONED_TOPIC, schema_text
 from datahub_poller.errors import Poison
 from datahub_poller.model import Event, Skipped, Undecodable
 from support.avro import Schemas, Values, damaged, same, written
-from support.decoding import CHANGE_LOG_ID, CHANGE_LOG_UUID, PLATFORM_ID, PLATFORM_UUID, intake, record
+from support.decoding import CHANGE_LOG_ID, CHANGE_LOG_UUID, PLATFORM_ID, PLATFORM_UUID, final, intake, record
 
 INPUTS: Final = 1000
 SECONDS: Final = 5.0
@@ -118,10 +118,10 @@ def _own(chance: random.Random) -> Tally:
     filters = [
         {"type": "event_type", "config": {"filter": {"MetadataChangeLogEvent_v1": {"event": [{"aspectName": "a"}]}}}}
     ]
-    read = intake(filters=filters if chance.random() < 0.3 else ()).read
+    whole = intake(filters=filters if chance.random() < 0.3 else ())
     found = Tally()
     for _ in range(INPUTS):
-        verdict = read(record(VERSIONED_TOPIC, damaged(chance, chance.choice(good))), 0.0)
+        verdict = final(whole, record(VERSIONED_TOPIC, damaged(chance, chance.choice(good))))
         match verdict:
             case Event() | Skipped():
                 found["read"] += 1

@@ -45,6 +45,7 @@ def poison_rows():
 def test_each_record_that_is_no_event_becomes_a_letter_with_its_raw_bytes_and_the_others_go_on(stage):
     assert (CHANGE_LOG_ID, PLATFORM_ID) == (CHANGE_LOG_SCHEMA, PLATFORM_SCHEMA)
     stage.registry.put(outcomes.OTHER_ID, outcomes.OTHER_SCHEMA)
+    stage.registry.put(outcomes.UNION_ID, outcomes.UNION_SCHEMA)
     stage.registry.put(NO_RECORD_ID, json.dumps({"type": "string"}))
     routes = {samples.VERSIONED_TOPIC: "mcl", samples.PLATFORM_TOPIC: "pe"}
     wanted = {}

@@ -166,12 +166,10 @@ def test_closing_the_breaker_writes_the_letters_that_it_held(stage, tmp_path):
     poller.until(lambda: len(stage.letters()) == 4, "not the four before it opened")
     done = order(poller, "breaker", "close", "--why", "known garbage", "--json", cwd=tmp_path)
     assert done.code == 0
-    assert json.loads(done.out) == {
-        "port": port_of(poller),
-        "order": "breaker close",
-        "obeyed": True,
-        "said": "the breaker is closed (5 records in a row were given up); held letters that are written now: 0",
-    }
+    answer = json.loads(done.out)
+    assert (answer["port"], answer["order"], answer["obeyed"]) == (port_of(poller), "breaker close", True)
+    assert answer["said"].startswith("the breaker is closed (5 records in a row are undecodable; the last: ")
+    assert answer["said"].endswith("); held letters that are written now: 0")
     good = set(stage.send("pe", 0, 2))
     stage.produced.update(bad)
     settled(stage, poller)

@@ -28,6 +28,7 @@ from support.decoding import (
     ENTITY_CHANGE,
     PLATFORM_ID,
     change_log,
+    final,
     guid_name,
     intake,
     platform_event,
@@ -141,7 +142,7 @@ def test_a_mutated_record_has_an_outcome(good, data):
     place = data.draw(st.integers(0, len(value)))
     gone = data.draw(st.integers(0, 6))
     inserted = data.draw(st.one_of(st.binary(max_size=6), EDGES))
-    verdict = READY.read(record(topic, value[:place] + inserted + value[place + gone :]), 1.0)
+    verdict = final(READY, record(topic, value[:place] + inserted + value[place + gone :]))
     assert not isinstance(verdict, Skipped) or topic == PLATFORM_TOPIC
 
 
@@ -149,7 +150,7 @@ def test_a_mutated_record_has_an_outcome(good, data):
 @given(st.sampled_from(GOOD), st.binary(max_size=300))
 def test_any_bytes_after_a_good_frame_have_an_outcome(good, noise):
     topic, value = good
-    verdict = READY.read(record(topic, value[:5] + noise), 1.0)
+    verdict = final(READY, record(topic, value[:5] + noise))
     assert isinstance(verdict, Event | Undecodable | Skipped) or value[0] in (1, 3)
 
 
@@ -157,7 +158,7 @@ def test_any_bytes_after_a_good_frame_have_an_outcome(good, noise):
 def test_every_prefix_of_a_record_is_undecodable(good):
     topic, value = GOOD[good]
     for length in range(len(value)):
-        verdict = READY.read(record(topic, value[:length]), 1.0)
+        verdict = final(READY, record(topic, value[:length]))
         assert isinstance(verdict, Undecodable), length
 
 

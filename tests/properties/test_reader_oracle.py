@@ -82,3 +82,42 @@ def test_types_that_contain_themselves_are_read_and_hostile_depths_are_not():
     assert chain.read(b"\x02" * 60 + b"\x00")
     with pytest.raises(Poison, match="nests too deep"):
         chain.read(b"\x02" * 100_000 + b"\x00")
+
+
+def drawn_union(seed):
+    """A union of records and whatever else, of which one at least is a record."""
+    chance = random.Random(seed)
+    schemas = Schemas(chance)
+    others = chance.sample(["null", "string", "long", {"type": "map", "values": "long"}], chance.randrange(4))
+    union = [schemas.record() for _ in range(chance.randrange(1, 4))]  # they may name types of those before them
+    for each in others:
+        union.insert(chance.randrange(len(union) + 1), each)
+    named = {}
+    parsed = fastavro.parse_schema(json.loads(json.dumps(union)), named_schemas=named)
+    return chance, Reader(FetchedSchema(json.dumps(union))), parsed, Values(chance, named)
+
+
+@pytest.mark.timeout(120)
+def test_a_union_at_the_top_is_read_as_fastavro_reads_it_where_a_record_comes():
+    tally = Counter()
+    for seed in range(SEED, SEED + 400):
+        chance, reader, parsed, values = drawn_union(seed)
+        assert reader.generated, seed
+        for _ in range(10):
+            value = values.of(parsed)
+            payload = written(parsed, value)
+            expected, whole = theirs(parsed, payload)
+            assert whole
+            found, why = ours(reader, payload)
+            is_record = value[0].startswith("R")
+            assert same(found, expected) if is_record else why.startswith("not_a_record"), f"seed {seed}: {why}"
+            tally["record" if is_record else "no record"] += 1
+            bad = damaged(chance, payload)
+            expected, whole = theirs(parsed, bad)
+            found, why = ours(reader, bad)
+            if found is not None:
+                assert whole, f"only ours reads {bad!r}"
+                assert same(found, expected)
+            tally["damaged, read" if found is not None else "damaged, refused"] += 1
+    print(tally)
+    assert min(tally.values()) > 100

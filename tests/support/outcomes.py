@@ -27,7 +27,7 @@ from support.decoding import (
     platform_event,
 )
 
-NEWER_ID, OTHER_ID = 18, 99
+NEWER_ID, OTHER_ID, UNION_ID = 18, 99, 97
 AUDIT_HEADER = {"time": 1, "server": "gms-0", "appName": "gms", "messageId": bytes(range(16))}
 
 
@@ -50,7 +50,9 @@ def newer_schema() -> str:
     return json.dumps(schema)
 
 
+UNION_SCHEMA = f'["null", {schema_text("MetadataChangeLog")}]'
 OTHER_SCHEMA = json.dumps({"type": "record", "name": "Other", "fields": [{"name": "id", "type": "long"}]})
+_ASKED = "of Confluent's ids when the registry, asked anew, names no schema that reads them"
 
 
 def _log(what: str, outcome: str, note: str, value: bytes | None) -> Row:
@@ -93,6 +95,7 @@ def rows() -> list[Row]:
         _log("Glue framing, zlib", "event", "", glue_frame(CHANGE_LOG_UUID, good, compress=True)),
         _log("an unknown enum symbol (a newer `changeType`)", "event", "as it is", confluent_frame(NEWER_ID, newer)),
         _log("an Avro field that DataHub Actions does not know", "event", "dropped", confluent_frame(NEWER_ID, newer)),
+        _log("a record in a union that is the writer schema", "event", "", confluent_frame(UNION_ID, b"\x02" + good)),
         _platform("an extra field in the JSON", "event", "dropped", entity, ENTITY_CHANGE | {"somethingNew": 1}),
         _platform("an unknown `operation`", "event", "as it is", edge, RELATIONSHIP_CHANGE | {"operation": "MERGE"}),
         _log("`auditHeader` present", "event", "`messageId` in hexadecimal", _framed(auditHeader=AUDIT_HEADER)),
@@ -127,8 +130,14 @@ def rows() -> list[Row]:
         _log("Glue: unknown compression", "dead letter: unknown_compression", "", _glue(7, good)),
         _log("Glue: zlib damaged, cut short, or with bytes after it", "dead letter: bad_zlib", "", _glue(5, good)),
         _log("Glue: inflates to more than 64 MiB", "dead letter: too_large_inflated", "", _bomb()),
-        _log("bytes that are not what the schema says", "dead letter: not_avro", "", _framed()[:-9]),
-        _log("bytes left over after the record", "dead letter: left_over_bytes", "", _framed() + b"\x00"),
+        _log("bytes that are not what the schema says", "dead letter: not_avro", _ASKED, _framed()[:-9]),
+        _log("bytes left over after the record", "dead letter: left_over_bytes", _ASKED, _framed() + b"\x00"),
+        _log(
+            "another branch of a union that is the writer schema",
+            "dead letter: not_a_record",
+            "null",
+            confluent_frame(UNION_ID, b"\x00"),
+        ),
         _log("a schema that is no Avro record", "dead letter: unusable_schema", "Protobuf, JSON Schema", b""),
         _log("a record of something else", "dead letter: missing_field", "", confluent_frame(OTHER_ID, b"\x02")),
         _log("an aspect that is not UTF-8", "dead letter: aspect_not_utf8", "", _framed(aspect=not_utf8)),

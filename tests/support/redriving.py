@@ -190,6 +190,9 @@ class NoSchemas:
     def fetching(self) -> bool:
         return False
 
+    def changes(self) -> list[Any]:
+        return []
+
     def waiting(self) -> dict[Any, Any]:
         return {}
 

@@ -120,6 +120,14 @@ class ScriptedDesk:
     def schema(self, key: SchemaKey, seconds: float) -> None:
         self._push(seconds, key, None, None)
 
+    def question(self, seconds: float, ticket: Any, work: Callable[[], Any]) -> None:
+        """A question to a registry: answered as it is now, after so long."""
+        try:
+            done = Done(ticket, work(), None)
+        except Exception as error:
+            done = Done(ticket, None, error)
+        self._push(seconds, ticket, done, None)
+
     def take(self, timeout: float) -> list[Done]:
         if not self._ripe():
             next_due = self._due[0][0] if self._due else self._clock.now + timeout
@@ -129,7 +137,7 @@ class ScriptedDesk:
             _, _, ticket, value, ok = heapq.heappop(self._due)
             if ok is not None:
                 self._trace.note("returned", flight=ticket, ok=ok)
-            found.append(Done(ticket, value, self.fail))
+            found.append(value if isinstance(value, Done) else Done(ticket, value, self.fail))
         return found
 
     def forget(self) -> None:
@@ -183,6 +191,11 @@ class ScriptedIntake:
 
     def fetching(self) -> bool:
         return False
+
+    asking = fetching
+
+    def changes(self) -> list[Any]:
+        return []
 
     def waiting(self) -> dict[SchemaKey, Waiting]:
         return {key: Waiting(since, "the registry answered 503", 3) for key, since in self.asked.items()}

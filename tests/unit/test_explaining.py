@@ -8,6 +8,7 @@ from typing import get_args
 import pytest
 
 from datahub_poller import report
+from datahub_poller.decode.doubts import DOUBTED
 from datahub_poller.errors import PollerError
 from datahub_poller.observe.explaining import alike, explained, names, whole
 from datahub_poller.observe.status import PartitionState, PartitionStatus, PollerState, PollerStatus, as_document
@@ -62,6 +63,9 @@ LATE = "handler past its timeout for 9 s"
         (of("in_flight", in_flight=5, since=90.0), "The handler has 5 of its events since", ""),
         (of("in_flight", in_flight=5, reason=LATE), "past its timeout", "A restart ends the call"),
         (of("breaker", reason="20 records in a row were given up"), "20 records in a row", "breaker close"),
+        (of("breaker", reason="20 records in a row are undecodable"), "are undecodable", "never got them"),
+        (of("waiting_schema", reason="schema 4: HTTP 503"), "is not here: schema 4: HTTP 503", "retry-now"),
+        (of("waiting_schema", reason=f"schema 4: {DOUBTED}"), "may not be the one that is known", "retry-now"),
         (of("paused", reason="by ann@laptop: upgrade"), "paused by ann@laptop: upgrade", "resume"),
         (
             of("backing_off", attempts=2, reason="refused", last_error="KeyError"),

@@ -34,12 +34,13 @@ from support.decoding import (
     Shelf,
     avro,
     change_log,
+    final,
     intake,
     own_schemas,
     platform_event,
     record,
 )
-from support.outcomes import NEWER_ID, OTHER_ID, OTHER_SCHEMA, Row, markdown, newer_schema, rows
+from support.outcomes import NEWER_ID, OTHER_ID, OTHER_SCHEMA, UNION_ID, UNION_SCHEMA, Row, markdown, newer_schema, rows
 
 PROTOBUF_ID = 77
 ROWS = {row.what: row for row in rows()}
@@ -61,8 +62,12 @@ def outcome(verdict) -> str:
 
 def verdict_of(row: Row, framing="auto"):
     texts = own_schemas() | {SchemaKey("confluent", NEWER_ID): newer_schema()}
-    texts |= {SchemaKey("confluent", OTHER_ID): OTHER_SCHEMA, SchemaKey("confluent", PROTOBUF_ID): 'syntax = "proto3";'}
-    return intake(texts, framing=framing).read(record(row.topic, row.value, headers=row.headers), 1.0)
+    texts |= {
+        SchemaKey("confluent", OTHER_ID): OTHER_SCHEMA,
+        SchemaKey("confluent", UNION_ID): UNION_SCHEMA,
+        SchemaKey("confluent", PROTOBUF_ID): 'syntax = "proto3";',
+    }
+    return final(intake(texts, framing=framing), record(row.topic, row.value, headers=row.headers))
 
 
 # two rows need more than the record alone, and have tests of their own below
@@ -151,13 +156,21 @@ def only(wanted):
     return [{"type": "event_type", "config": {"filter": wanted}}]
 
 
-def test_leading_fields_drop_a_change_log_whose_rest_is_damaged():
-    damaged = record(VERSIONED_TOPIC, confluent_frame(CHANGE_LOG_ID, change_log()[:-30]))
-    by_name = only({"MetadataChangeLogEvent_v1": {"event": [{"aspectName": "ownership"}]}})
-    assert intake(filters=by_name).read(damaged, 1.0) == Skipped("filtered")
+DAMAGED = record(VERSIONED_TOPIC, confluent_frame(CHANGE_LOG_ID, change_log()[:-30]))
+OWNERSHIP = only({"MetadataChangeLogEvent_v1": {"event": [{"aspectName": "ownership"}]}})
+
+
+def test_leading_fields_that_were_met_drop_a_change_log_whose_rest_is_damaged():
+    by_name, good = intake(filters=OWNERSHIP), record(VERSIONED_TOPIC, confluent_frame(CHANGE_LOG_ID, change_log()))
+    assert by_name.read(good, 1.0) == Skipped("filtered")
+    assert by_name.read(DAMAGED, 1.0) == Skipped("filtered")
     by_tail = only({"MetadataChangeLogEvent_v1": {"event": [{"aspectName": "status"}]}})
-    assert outcome(intake(filters=by_tail).read(damaged, 1.0)) == "dead letter: not_avro"
-    assert outcome(intake().read(damaged, 1.0)) == "dead letter: not_avro"
+    assert outcome(final(intake(filters=by_tail), DAMAGED)) == "dead letter: not_avro"
+    assert outcome(final(intake(), DAMAGED)) == "dead letter: not_avro"
+
+
+def test_leading_fields_that_were_not_met_drop_nothing_that_does_not_fit_the_schema():
+    assert outcome(final(intake(filters=OWNERSHIP), DAMAGED)) == "dead letter: not_avro"
 
 
 def test_a_platform_events_name_decides_before_its_payload_is_parsed():

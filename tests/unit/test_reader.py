@@ -347,3 +347,67 @@ def test_a_required_field_that_is_null_is_not_read_in_one_go():
         "aspect": {**CHANGE_LOG["aspect"], "value": '{"removed":false}'}
     }
     assert read(avro(text, CHANGE_LOG | {"entityType": None}), 0) is None
+
+
+# -- unions at the top
+
+
+CHANGE_LOG_SCHEMA = json.loads(schema_text("MetadataChangeLog"))
+OTHER_RECORD = {"type": "record", "name": "Other", "fields": [{"name": "id", "type": "long"}]}
+
+
+def union(*branches) -> Reader:
+    return Reader(FetchedSchema(json.dumps(branches)))
+
+
+@pytest.mark.parametrize(
+    ("branches", "index"),
+    [
+        (["null", CHANGE_LOG_SCHEMA], b"\x02"),
+        ([CHANGE_LOG_SCHEMA, "null"], b"\x00"),
+        ([OTHER_RECORD, CHANGE_LOG_SCHEMA], b"\x02"),
+        ([CHANGE_LOG_SCHEMA], b"\x00"),
+    ],
+)
+def test_a_record_in_a_union_at_the_top_is_read_as_if_it_stood_alone(branches, index):
+    made, alone = union(*branches), Reader(FetchedSchema(schema_text("MetadataChangeLog")))
+    payload = b"head" + index + change_log()
+    assert made.read(payload, 4) == alone.read(change_log())
+    shape = datahub.CHANGE_LOG
+    assert made.in_one_go(shape)(payload, 4) == alone.in_one_go(shape)(change_log(), 0)
+    wanted = frozenset({"aspectName"})
+    assert made.lead(payload, wanted, 4)["aspectName"] == "status"
+    assert kind(made.read, payload[:-9], 4) == "not_avro"
+    assert kind(made.read, payload + b"\x00", 4) == "left_over_bytes"
+    assert kind(made.lead, payload + b"\x00", wanted, 4) == "left_over_bytes"
+
+
+@pytest.mark.parametrize(
+    ("payload", "expected"),
+    [
+        (b"\x00", "not_a_record"),
+        (b"\x04\x02a", "not_a_record"),
+        (b"\x06\x02\x02a\x02b\x00", "not_a_record"),
+        (b"\x00\x00", "left_over_bytes"),
+        (b"\x04\x02", "not_avro"),
+        (b"\x08", "not_avro"),
+        (b"\x01", "not_avro"),
+        (b"", "not_avro"),
+    ],
+)
+def test_another_branch_is_no_record_if_the_bytes_are_that_branch_whole(payload, expected):
+    made = union("null", OTHER_RECORD, "string", {"type": "map", "values": "string"})
+    assert made.read(b"\x02\x02") == {"id": 1}
+    assert kind(made.read, payload) == expected
+    assert kind(made.lead, payload, frozenset({"id"})) == expected
+    assert made.in_one_go(datahub.CHANGE_LOG)(payload, 0) is None
+
+
+def test_a_branch_may_be_named_by_a_reference():
+    made = Reader(FetchedSchema('["null", "Other"]', (json.dumps(OTHER_RECORD),)))
+    assert made.read(b"\x02\x02") == {"id": 1}
+
+
+def test_a_union_beyond_the_generator_is_unusable():
+    fields = [{"name": f"f{number}", "type": "long"} for number in range(5_000)]
+    assert kind(union, "null", {"type": "record", "name": "R", "fields": fields}) == "unusable_schema"

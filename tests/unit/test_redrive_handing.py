@@ -8,12 +8,14 @@ from datahub_poller.deadletter.choice import Choice
 from datahub_poller.deadletter.found import found
 from datahub_poller.deadletter.letter import to_document
 from datahub_poller.deadletter.store import Stored
+from datahub_poller.demo.samples import VERSIONED_TOPIC
 from datahub_poller.errors import Transient
 from datahub_poller.model import Awaiting, Event, SchemaKey, Skipped, Waiting
 from datahub_poller.redrive.planning import SUPERSEDED, Look, Rules
 from datahub_poller.redrive.running import Bounds
 from datahub_poller.redrive.transform import Left, Repaired
 from datahub_poller.workers import Done
+from support import changing
 from support.letter_stores import ACTIONS_LINE, MemoryStore, a_letter, a_mark, as_found
 from support.redriving import BEGAN, NoSchemas, Options, World, run, undecodable, world_of
 
@@ -313,6 +315,29 @@ def test_a_schema_that_is_not_here_is_waited_for_and_keeps_its_partition_back():
     assert world.delivered == [at(3, 1), at(1), at(2)]
     assert ran.done == {"delivered": 3}
     assert "waiting for confluent schema 4: the registry is away" in ran.troubles
+
+
+def test_letters_of_bytes_that_do_not_fit_are_read_by_the_schema_that_the_id_names_now():
+    """One question settles them all; what still fits nothing stays as it is."""
+    changing_world = changing.World()
+    changing_world.registry.names[changing.KEY] = changing.NEW
+    bodies = [changing.GOOD[changing.NEW], changing.BAD, changing.GOOD[changing.OLD]]
+    world = world_of(
+        a_letter(offset, event=None, topic=VERSIONED_TOPIC, value=body) for offset, body in enumerate(bodies)
+    )
+    asked = []
+
+    def submit(ticket, work):
+        asked.append(ticket)
+        world.mail.append((world.now, Done(ticket, work(), None)))
+
+    changing_world.schemas._submit = submit
+    ran = run(world, Options(decode=changing_world.intake.read, schemas=changing_world.intake))
+    assert [offset for *_, offset in world.delivered] == [0, 2]
+    (reason,) = ran.marking.tally.left
+    assert "still undecodable: not_avro" in reason
+    assert len(asked) == 1
+    assert any("has changed under its id" in trouble and "traceId" in trouble for trouble in ran.troubles)
 
 
 # -- letters of DataHub Actions

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import pytest
 
 from datahub_poller.decode.schemas import Schemas
-from datahub_poller.demo.samples import confluent_frame
+from datahub_poller.decode.writer_schema import FetchedSchema
+from datahub_poller.demo.samples import confluent_frame, schema_text
 from datahub_poller.errors import CannotStart, ConfigError, Fatal
 from datahub_poller.filters import compile_filters
 from datahub_poller.intake import Intake
@@ -264,3 +266,30 @@ def test_filters_that_let_nothing_of_the_routed_topics_through_cannot_start():
     action = action_of({"source.config.topic_routes": {"mcl": "changes"}})
     with pytest.raises(CannotStart, match="no event of any topic passes them"):
         topics_of(action, compile_filters(TAGS, None), Wanted(Last(1)))
+
+
+# -- bytes that do not fit
+
+
+def test_events_of_a_schema_that_the_id_came_to_name_are_shown_and_the_change_is_told():
+    schema = json.loads(schema_text("PlatformEvent"))
+    schema["fields"].append({"name": "traceId", "type": ["null", "string"], "default": None})
+    newer, body = json.dumps(schema), platform_event("entityChangeEvent", ENTITY_CHANGE)
+    values = [event(), confluent_frame(PLATFORM_ID, body + b"\x00"), event()]
+    bench = Bench(Log(*[at(0, offset, offset, value) for offset, value in enumerate(values)]), {0: (0, 3)})
+    bench.shelf.ask_again = lambda key: FetchedSchema(newer)
+    assert places(bench.shown()) == [(0, 0), (0, 1), (0, 2)]
+    (said,) = bench.said
+    assert "has changed under its id" in said
+    assert "came: traceId" in said
+
+
+def test_bad_records_are_shown_with_their_reason_and_cost_few_questions():
+    bad = event()[:-9]
+    log = Log(*[at(0, offset, offset, bad) for offset in range(300)])
+    bench = Bench(log, {0: (0, 300)})
+    seen = bench.shown()
+    assert places(seen) == [(0, offset) for offset in range(300)]
+    assert {each.verdict.failure.kind for each in seen} == {"not_avro"}
+    assert len(bench.shelf.done) <= 4
+    assert bench.said == []

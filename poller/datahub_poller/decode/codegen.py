@@ -8,10 +8,12 @@ Pure. Knows nothing of DataHub and registries. Of a schema's own words only numb
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from datahub_poller.decode.lines import ONE_BYTE_CHOICES, BeyondError, Lines, shown
 from datahub_poller.decode.wire import Choices
+from datahub_poller.decode.writer_schema import is_record
 
 Node = Any
 """A part of a parsed schema: a name, a map, or a list of them."""
@@ -22,6 +24,14 @@ Read = Callable[[bytes, int, int, int], tuple[Any, int, int]]
 Returns the value, the position behind it, and how many items may still come. Raises whatever, for bytes that are not
 what the schema says; what is cut short in its last value is told by the position alone: it is behind the end.
 """
+
+
+@dataclass(frozen=True, slots=True)
+class NoRecord:
+    """Stands for a value of a branch that is no record, by its type."""
+
+    kind: str
+
 
 INLINE_LIMIT: Final = 200
 """How many types a record may have that is written out where it is used; a larger one has a function of its own."""
@@ -34,6 +44,12 @@ def reader_of(node: Node, named: Mapping[str, Node], logical: Mapping[str, Any] 
     """Reads a value of this type. `logical` are fastavro's readers of logical types, if they are wanted."""
     source = Source(named, logical)
     return source.compiled(source.function(node, skip=False))
+
+
+def union_reader_of(branches: list[Node], named: Mapping[str, Node]) -> Read:
+    """Reads a value of a union: a record's as it is, of any other branch only that it is there, as a NoRecord."""
+    source = Source(named)
+    return source.compiled(source.records_of(branches))
 
 
 def leading_reader_of(record: Node, wanted: Collection[str], named: Mapping[str, Node]) -> Read:
@@ -92,6 +108,20 @@ class Source(Lines):
             if target is not None:
                 kept[field["name"]] = target
         self.returned(shown(kept))
+        return name
+
+    def records_of(self, branches: list[Node]) -> str:
+        """The name of a function for a union of which only the records are wanted."""
+        name = self.begun()
+        for branch, within in self.branches(branches, 1):
+            node = self.resolved(branch)
+            if is_record(node):
+                self.value(node, "v", within)
+            else:
+                self.value(node, None, within)
+                kind = node if isinstance(node, str) else str(node["type"])
+                self.line(within, f"v = {self.constant('u', NoRecord(kind))}")
+        self.returned("v")
         return name
 
     # -- values

@@ -11,15 +11,31 @@ from typing import Any
 from datahub_poller.decode.codegen import Node, Read, Source
 from datahub_poller.decode.lines import BeyondError, shown
 from datahub_poller.decode.shapes import Field, Leaf, RecordShape
+from datahub_poller.decode.writer_schema import is_record
 
 
 def direct_reader_of(record: Node, shape: RecordShape, named: Mapping[str, Node]) -> Read:
-    """Reads what `shape` makes of the record. Where it raises, or leaves bytes over, the slow way tells why."""
+    """Reads what `shape` makes of the record, or of a union's record that comes.
+
+    Where it raises, or leaves bytes over, the slow way tells why.
+    """
     source = Source(named)
     name = source.begun()
-    _record(source, record, shape, "v", 1)
+    if isinstance(record, list):
+        _union(source, record, shape)
+    else:
+        _record(source, record, shape, "v", 1)
     source.returned("v")
     return source.compiled(name)
+
+
+def _union(source: Source, branches: list[Node], shape: RecordShape) -> None:
+    for branch, within in source.branches(branches, 1):
+        node = source.resolved(branch)
+        if is_record(node):
+            _record(source, node, shape, "v", within)
+        else:
+            source.line(within, "raise Refused('it is no record')")
 
 
 def _record(source: Source, node: Node, shape: RecordShape, target: str, indent: int) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import fastavro
 
-from datahub_poller.decode.codegen import Read, leading_reader_of, reader_of
+from datahub_poller.decode.codegen import NoRecord, Read, leading_reader_of, reader_of, union_reader_of
 from datahub_poller.decode.directly import direct_reader_of
 from datahub_poller.decode.lines import BeyondError
 from datahub_poller.decode.shapes import RecordShape
@@ -31,28 +31,36 @@ ReadInOneGo = Callable[[bytes, int], dict[str, Any] | None]
 class Reader:
     """Reads the records of one writer schema. Bytes it cannot read raise Poison, whatever they are."""
 
-    __slots__ = ("_direct", "_leads", "_read", "_schema", "generated")
+    __slots__ = ("_direct", "_leads", "_read", "fetched", "generated", "schema")
 
     def __init__(self, fetched: FetchedSchema) -> None:
         """Raises Poison "unusable_schema"."""
-        self._schema = writer_schema(fetched)
+        self.fetched = fetched
+        self.schema = writer_schema(fetched)
         self._leads: dict[frozenset[str], Read] = {}
         self._direct: dict[RecordShape, ReadInOneGo] = {}
         try:
-            self._read = reader_of(self._schema.record, self._schema.named)
+            self._read = _reader(self.schema)
             self.generated = True
         except Exception as error:  # noqa: BLE001 - a fault of the generator's must not keep records waiting either
-            if self._schema.recursive:  # fastavro's compiled reader would crash the process on hostile bytes
+            if isinstance(self.schema.record, list):  # fastavro's does not tell which branch a value is of
+                raise Poison("unusable_schema", f"the writer schema is a union, and {error}") from None
+            if self.schema.recursive:  # fastavro's compiled reader would crash the process on hostile bytes
                 raise Poison("unusable_schema", f"the writer schema contains itself, and {error}") from None
-            self._read = _general(self._schema)
+            self._read = _general(self.schema)
             self.generated = False
 
     def read(self, payload: bytes, start: int = 0) -> dict[str, Any]:
-        """The whole record, which begins at `start`. Raises Poison: not_avro, left_over_bytes."""
+        """The whole record, which begins at `start`. Raises Poison: not_avro, left_over_bytes, not_a_record."""
         datum, end = _taken(self._read, payload, start)
         if left := len(payload) - end:
             raise Poison("left_over_bytes", f"{left} of {len(payload) - start} bytes are left over after the record")
         return datum
+
+    @property
+    def leads(self) -> bool:
+        """Whether leading fields can be had without the rest."""
+        return self.generated and not isinstance(self.schema.record, list)
 
     def lead(self, payload: bytes, wanted: frozenset[str], start: int = 0) -> dict[str, Any]:
         """The record's `wanted` fields; what comes after the last of them is not looked at. Raises Poison."""
@@ -72,7 +80,7 @@ class Reader:
 
     def _directly(self, shape: RecordShape) -> ReadInOneGo:
         try:
-            directly = direct_reader_of(self._schema.record, shape, self._schema.named)
+            directly = direct_reader_of(self.schema.record, shape, self.schema.named)
         except BeyondError:
             return lambda _payload, _start: None
 
@@ -86,10 +94,29 @@ class Reader:
         return read
 
     def _leading(self, wanted: frozenset[str]) -> Read:
+        if isinstance(self.schema.record, list):
+            return self._whole
         try:
-            return leading_reader_of(self._schema.record, wanted, self._schema.named)
+            return leading_reader_of(self.schema.record, wanted, self.schema.named)
         except BeyondError:
             return self._read
+
+    def _whole(self, payload: bytes, start: int, items: int, _: int) -> tuple[Any, int, int]:
+        return self.read(payload, start), len(payload), items
+
+
+def _reader(schema: WriterSchema) -> Read:
+    if not isinstance(schema.record, list):
+        return reader_of(schema.record, schema.named)
+    read_branch = union_reader_of(schema.record, schema.named)
+
+    def read(payload: bytes, start: int, items: int, depth: int) -> tuple[Any, int, int]:
+        found = read_branch(payload, start, items, depth)
+        if isinstance(found[0], NoRecord) and found[1] == len(payload):  # else the bytes do not fit at all
+            raise Poison("not_a_record", f"the writer schema is a union, and the value's branch is {found[0].kind}")
+        return found
+
+    return read
 
 
 def _taken(read: Read, payload: bytes, start: int) -> tuple[dict[str, Any], int]:
@@ -101,6 +128,8 @@ def _taken(read: Read, payload: bytes, start: int) -> tuple[dict[str, Any], int]
         raise _not_avro("a length is negative") from None
     except Refused as error:
         raise _not_avro(str(error)) from None
+    except Poison:  # a union's
+        raise
     except Exception as error:  # noqa: BLE001 - hostile bytes raise nearly everything
         raise _not_avro(f"{type(error).__name__}: {error}") from None
     if end > len(payload):

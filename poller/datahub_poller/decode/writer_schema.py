@@ -20,6 +20,7 @@ SCHEMA_LIMIT: Final = 5 * 1024 * 1024
 DEPTH_LIMIT: Final = 64
 """How deep a schema may nest, counted in JSON values."""
 
+_NO_RECORD: Final = "it is not an Avro record, nor a union with one"
 _NAMED_TYPES: Final = frozenset({"record", "error", "fixed", "enum"})
 
 
@@ -31,36 +32,55 @@ class FetchedSchema(NamedTuple):
 
 
 class WriterSchema(NamedTuple):
-    """A record's schema as fastavro parses it, and the named types in it. `recursive`: one contains itself."""
+    """A schema as fastavro parses it, and the named types in it. `recursive`: one contains itself.
 
-    record: dict[str, Any]
+    `record` is a record, or a union of which one branch at least is one.
+    """
+
+    record: Any
     named: Mapping[str, Any]
     recursive: bool
+
+    def records(self) -> list[dict[str, Any]]:
+        """The record, or those among a union's branches."""
+        branches = self.record if isinstance(self.record, list) else [self.record]
+        found = [self.named.get(each, each) if isinstance(each, str) else each for each in branches]
+        return [each for each in found if is_record(each)]
+
+
+def is_record(node: Any) -> bool:
+    """Whether this part of a parsed schema is a record's definition."""
+    return isinstance(node, dict) and node["type"] in ("record", "error")
 
 
 def writer_schema(fetched: FetchedSchema) -> WriterSchema:
     """Raises Poison "unusable_schema"."""
     try:
-        referenced = _parse_references(fetched)
-        record: Any = fastavro.parse_schema(_load(fetched.text), named_schemas=dict(referenced))
-        bounds = _Bounds(record["__named_schemas"])
+        named = _parse_references(fetched)
+        record: Any = fastavro.parse_schema(_load(fetched.text), named_schemas=named)
+        bounds = _Bounds(named)
         bounds.least(record)
+        schema = WriterSchema(record, named, bounds.recursive)
     except Poison:
         raise
     except Exception as error:  # noqa: BLE001 - whatever a parser makes of a strange schema
         raise _unusable(f"{type(error).__name__}: {error}") from None
-    return WriterSchema(record, record["__named_schemas"], bounds.recursive)
+    if not schema.records():
+        raise _unusable(_NO_RECORD)
+    return schema
 
 
 def _unusable(why: str) -> Poison:
     return Poison("unusable_schema", f"the writer schema cannot be used: {why}")
 
 
-def _load(text: str) -> dict[str, Any]:
+def _load(text: str) -> Any:
     schema = json.loads(text, object_hook=_without_logical_type)
     _check_depth(schema)
+    if isinstance(schema, list):  # which branches are records is seen when names are known
+        return schema
     if not isinstance(schema, dict) or schema.get("type") != "record" or "fields" not in schema:
-        raise _unusable("it is not an Avro record")
+        raise _unusable(_NO_RECORD)
     return schema
 
 

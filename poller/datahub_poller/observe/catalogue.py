@@ -183,6 +183,12 @@ CATALOGUE: Final[tuple[Metric, ...]] = (
         "SchemaRegistryErrorCount",
     ),
     Metric(
+        PREFIX + "schema_changes_total",
+        "counter",
+        "Times that a schema id was found to name another schema.",
+        lambda moment: (Sample(moment.status.counters.get("schema_changes", 0)),),
+    ),
+    Metric(
         PREFIX + "decode_seconds_total",
         "counter",
         "Seconds spent in decoding and filtering.",

@@ -208,8 +208,9 @@ def _backing_off(each: Partition, reason: str) -> Told:
 
 
 def _waiting_schema(_: Partition, reason: str) -> Told:
+    why = "may not be the one that is known" if "bytes do not fit" in reason else "is not here"
     return Told(
-        f"The schema that its next record was written with is not here: {reason}.",
+        f"The schema that its next record was written with {why}: {reason}.",
         "Look at the registry that source.config names and the rights to read it; `datahub-poller check` tries it. "
         "Nothing is lost while it is away. To ask at once: `datahub-poller retry-now`.",
     )
@@ -240,6 +241,13 @@ def _halted(_: Partition, reason: str) -> Told:
 
 
 def _breaker(_: Partition, reason: str) -> Told:
+    if "in a row are undecodable" in reason:
+        return Told(
+            f"The breaker is open, so that the topic is not drained into dead letters: {reason}.",
+            "The handler is not at fault: it never got them. See who writes to the topic, and whether "
+            "schema_registry_url names the registry that the writers use. They are read again before each probe. If "
+            "their bytes are bad for good, accept their letters with `datahub-poller breaker close`.",
+        )
     return Told(
         f"The breaker is open, so that the topic is not drained into dead letters: {reason or 'too many in a row'}.",
         "If the handler is at fault, mend it: a probe closes the breaker. If the records are, accept their letters "

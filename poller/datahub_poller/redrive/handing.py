@@ -13,7 +13,7 @@ from datahub_poller.dispatch import Dispatch
 from datahub_poller.errors import Fatal
 from datahub_poller.ledger import Ledger
 from datahub_poller.loop import Desk
-from datahub_poller.model import SchemaKey, Waiting
+from datahub_poller.model import SchemaChange, SchemaKey, Waiting
 from datahub_poller.parts import Entry
 from datahub_poller.redrive.marking import Marking
 from datahub_poller.redrive.outcomes import Outcome
@@ -45,8 +45,11 @@ class Schemas(Protocol):
     def fetching(self) -> bool:
         """Whether a fetch is on its way."""
 
+    def changes(self) -> Sequence[SchemaChange]:
+        """Ids that name another schema, since they were last taken from here."""
+
     def waiting(self) -> Mapping[SchemaKey, Waiting]:
-        """Every schema that is not here, and why."""
+        """Every schema that is not here or in doubt, and why."""
 
 
 class Handing:
@@ -138,6 +141,8 @@ class Handing:
         now = self._clock()
         if not isinstance(done.ticket, int):
             self._schemas.arrived(done, now)
+            for change in self._schemas.changes():
+                self._trouble(str(change))
             self._ledger.reread()
             return
         if done.error is not None:
@@ -179,4 +184,5 @@ class Handing:
             if note.event in TOLD:
                 self._trouble(f"{note.event}: {note.fields.get('reason')}")
         for key, waiting in self._schemas.waiting().items():
-            self._trouble(f"waiting for {key}: {waiting.reason}")
+            if waiting.tries:  # else its turn comes in a moment
+                self._trouble(f"waiting for {key}: {waiting.reason}")

@@ -174,6 +174,7 @@ class Tail:
             return
         if part.held:
             part.held.append(record)
+            self._intake.read(record, self._clock())  # so that one question is for all that are held
         elif not self._show(record, seen):
             part.held.append(record)
             self._reads.pause(record.tp)
@@ -198,7 +199,7 @@ class Tail:
             return True
         verdict = self._intake.read(record, self._clock())
         if isinstance(verdict, Awaiting):
-            self._fetch(tick=False)
+            self._fetch(tick=True)
             verdict = self._intake.read(record, self._clock())
         match verdict:
             case Awaiting():
@@ -238,8 +239,10 @@ class Tail:
         while answers := self._fetches.take():
             for answer in answers:
                 self._intake.arrived(answer, self._clock())
+        for change in self._intake.changes():
+            self._tell(str(change))
         for key, waiting in self._intake.waiting().items():
-            if key not in self._told:
+            if waiting.tries and key not in self._told:  # else its turn comes in a moment
                 self._told.add(key)
                 self._tell(f"waiting for {key}: {waiting.reason}")
 
