@@ -120,7 +120,7 @@ class Ledger:
         """Schemas came: read again what waited for one."""
         for lane in self.lanes.values():
             if lane.awaiting and lane.reread(self._read_again):
-                self.note("info", "schema arrived", lane, waiting=lane.awaiting)
+                self.note("debug", "schema arrived", lane, waiting=lane.awaiting)
 
     def reread_undecodable(self) -> None:
         """Read again what could not be decoded: it may have been the registry's fault."""

@@ -15,8 +15,9 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from datahub_poller import __version__, app
 from datahub_poller.config import ActionFile, secrets_of
@@ -28,6 +29,7 @@ from datahub_poller.observe.server import StatusServer
 from datahub_poller.observe.stacks import stacks
 from datahub_poller.observe.status import Board, PollerStatus
 from datahub_poller.observe.stuck import StuckWatch
+from datahub_poller.observe.waiting import WaitWatch
 from datahub_poller.order_box import OrderBox
 
 if TYPE_CHECKING:
@@ -70,8 +72,10 @@ class Service:
         self._status_port = status_port
         self._write = write
         self._board = Board()
+        self._made = time.monotonic()
         self._orders = OrderBox()
         self._stuck = StuckWatch(LOG, stacks)
+        self._waits = WaitWatch(LOG)
         self._poller: Poller | None = None
         self._code = FAILED
         self._signals = 0
@@ -197,9 +201,11 @@ class Service:
             raise CannotStart("filters: no event of any topic passes them; there is nothing to consume")
         consumer = app.source(self._action, self._environ, lambda: self._board.beat(time.monotonic()))
         connection = self._action.source.config.connection
-        for topic in sorted(consumer.reach.missing(parts.topics, connection.client_timeout_seconds)):
+        for topic in consumer.reach.missing(parts.topics, connection.client_timeout_seconds, self._wait_for_brokers):
             consumer.wait_for(topic)
-        self._poller = app.poller(self._action, parts, consumer, self._board, self._stuck, self._orders)
+        self._show(missing_topics=tuple(sorted(consumer.missing)))
+        watches = (self._stuck, self._waits)
+        self._poller = app.poller(self._action, parts, consumer, self._board, watches, self._orders)
         if self._deadline is not None:
             return STOPPED
         letters = parts.sink.place
@@ -209,6 +215,16 @@ class Service:
         halted = self._poller.ledger.halt is not None
         log_event(LOG, logging.INFO, "stopped", counters=dict(self._poller.ledger.counters))
         return FAILED if halted else STOPPED
+
+    def _wait_for_brokers(self, reason: str) -> None:
+        self._show(red=True, reasons=(f"kafka: {reason}",))
+
+    def _show(self, **about: Any) -> None:
+        """The status before there is a loop, and what it waits for."""
+        now = time.monotonic()
+        status = replace(self._beginning(), started_at=self._made, uptime=round(now - self._made, 3), **about)
+        self._board.publish(status)
+        self._waits.look(status, now)
 
     # -- ending
 

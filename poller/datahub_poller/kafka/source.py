@@ -24,7 +24,6 @@ from datahub_poller.kafka.topic_ids import TopicIds
 from datahub_poller.kafka.trouble import Trouble
 from datahub_poller.kafka.words import OUT_OF_RANGE, group_refused, says_missing, topic_refused, why
 from datahub_poller.model import Record, TopicPartition
-from datahub_poller.observe.logs import log_event
 from datahub_poller.source import Listener, Start
 from datahub_poller.start import StartAt
 
@@ -63,7 +62,6 @@ class KafkaSource:
         self._paused: frozenset[TopicPartition] = frozenset()
         self._gaps: dict[TopicPartition, int | None] = {}
         self._gaps_at = 0.0
-        self._missing: set[str] = set()
         self._topics: Sequence[str] = ()
         self._group = str(properties.get("group.id"))
         self._trouble = Trouble(clock)
@@ -104,7 +102,7 @@ class KafkaSource:
         # callback of a call within which metadata was asked for.
         assert self._listener is not None
         tps = {self._tp(each.topic, each.partition) for each in partitions}
-        self._missing -= {tp.topic for tp in tps}
+        self._ids.exist({tp.topic for tp in tps})
         self._resolve_at = self._clock()
         if tps:
             self._ids.doubt()
@@ -275,10 +273,13 @@ class KafkaSource:
             self._trouble.found(error.str())
 
     def wait_for(self, topic: str) -> None:
-        """Say, once until it is there, that a topic does not exist."""
-        if topic not in self._missing:
-            self._missing.add(topic)
-            log_event(self._logger, logging.WARNING, "topic does not exist yet: waiting for it", topic=topic)
+        """Count the topic as missing, until it is there."""
+        self._ids.lack(topic)
+
+    @property
+    def missing(self) -> frozenset[str]:
+        """As the brokers said last: those that the client beside the consumer looks for."""
+        return frozenset(self._ids.missing)
 
     # -- gaps
 
