@@ -26,6 +26,7 @@ from datahub_poller.loop import Poller
 from datahub_poller.observe.emitting import Emitter
 from datahub_poller.observe.logs import log_event
 from datahub_poller.observe.server import StatusServer
+from datahub_poller.observe.slow_start import slow_step
 from datahub_poller.observe.stacks import stacks
 from datahub_poller.observe.status import Board, PollerStatus
 from datahub_poller.observe.stuck import StuckWatch
@@ -112,8 +113,10 @@ class Service:
         agent = self._agent()
         parts = app.outside(self._action, self._environ)
         gc.set_threshold(COLLECT_AFTER, *gc.get_threshold()[1:])  # a handler that wants otherwise may say so
-        parts.invoker.load()
-        parts.sink.check()
+        with slow_step(LOG, "loading the handler"):
+            parts.invoker.load()
+        with slow_step(LOG, "trying the dead-letter place"):
+            parts.sink.check()
         self._open_status(secrets_of(self._action, self._environ))
         threading.Thread(target=self._body, args=(parts,), name="poll", daemon=True).start()
         if agent is not None:
@@ -199,7 +202,8 @@ class Service:
     def _start_and_run(self, parts: app.Outside) -> int:
         if not parts.topics:
             raise CannotStart("filters: no event of any topic passes them; there is nothing to consume")
-        consumer = app.source(self._action, self._environ, lambda: self._board.beat(time.monotonic()))
+        with slow_step(LOG, "making the Kafka client, with its first token if it needs one"):
+            consumer = app.source(self._action, self._environ, lambda: self._board.beat(time.monotonic()))
         connection = self._action.source.config.connection
         for topic in consumer.reach.missing(parts.topics, connection.client_timeout_seconds, self._wait_for_brokers):
             consumer.wait_for(topic)

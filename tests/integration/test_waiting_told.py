@@ -115,3 +115,19 @@ def test_brokers_that_do_not_answer_at_the_start_are_told(stage):
     if status is not None:
         assert (status["state"], status["red"]) == ("starting", True)
     assert poller.wait() == 3
+
+
+def test_a_handler_that_takes_long_to_load_is_told(stage):
+    (stage.directory / "slow_handler.py").write_text(
+        "import pathlib, time\n"
+        "while not pathlib.Path(__file__).with_name('go').exists():\n"
+        "    time.sleep(0.05)\n"
+        "from recording_handler import handle\n"
+    )
+    poller = stage.start(stage.action({"handler/config/function": "slow_handler:handle"}))
+    line = poller.wait_for("start takes long")
+    assert (line["level"], line["step"]) == ("warning", "loading the handler")
+    stage.release("go")
+    poller.wait_for("start goes on")
+    poller.wait_for("started")
+    assert poller.stop() == 0
