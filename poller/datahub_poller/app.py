@@ -57,8 +57,8 @@ With half of it 50,000 small events that wait took 70 MB more than the buffer.
 LOG = logging.getLogger("datahub_poller")
 
 
-Watch = StuckWatch | WaitWatch
-"""Looks at each snapshot, and tells the log."""
+Watches = Sequence[StuckWatch | WaitWatch]
+"""Each looks at every snapshot, and tells the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,12 +178,7 @@ class Bench:
 
 
 def poller(
-    action: ActionFile,
-    parts: Outside,
-    consumer: KafkaSource,
-    board: Board,
-    watches: Sequence[Watch],
-    orders: OrderBox,
+    action: ActionFile, parts: Outside, consumer: KafkaSource, board: Board, watches: Watches, orders: OrderBox
 ) -> Poller:
     """All of it wired, ready to run."""
     clock = time.monotonic
@@ -230,9 +225,7 @@ def poller(
     )
 
 
-def _publisher(
-    action: ActionFile, schemas: Schemas, board: Board, watches: Sequence[Watch]
-) -> Callable[[Poller, float], None]:
+def _publisher(action: ActionFile, schemas: Schemas, board: Board, watches: Watches) -> Callable[[Poller, float], None]:
     progress = Progress(max(action.status.stuck_after, 2 * action.batch.window))
 
     def publish(poller: Poller, now: float) -> None:

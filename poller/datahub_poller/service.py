@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from datahub_poller import __version__, app
 from datahub_poller.config import ActionFile, secrets_of
@@ -207,7 +207,7 @@ class Service:
         connection = self._action.source.config.connection
         for topic in consumer.reach.missing(parts.topics, connection.client_timeout_seconds, self._wait_for_brokers):
             consumer.wait_for(topic)
-        self._show(missing_topics=tuple(sorted(consumer.missing)))
+        self._show(missing=tuple(sorted(consumer.missing)))
         watches = (self._stuck, self._waits)
         self._poller = app.poller(self._action, parts, consumer, self._board, watches, self._orders)
         if self._deadline is not None:
@@ -221,12 +221,20 @@ class Service:
         return FAILED if halted else STOPPED
 
     def _wait_for_brokers(self, reason: str) -> None:
-        self._show(red=True, reasons=(f"kafka: {reason}",))
+        self._show(f"kafka: {reason}")
 
-    def _show(self, **about: Any) -> None:
+    def _show(self, *reasons: str, missing: tuple[str, ...] = ()) -> None:
         """The status before there is a loop, and what it waits for."""
         now = time.monotonic()
-        status = replace(self._beginning(), started_at=self._made, uptime=round(now - self._made, 3), **about)
+        why = (*reasons, *(f"topic {topic} does not exist" for topic in missing))
+        status = replace(
+            self._beginning(),
+            started_at=self._made,
+            uptime=round(now - self._made, 3),
+            red=bool(why),
+            reasons=why,
+            missing_topics=missing,
+        )
         self._board.publish(status)
         self._waits.look(status, now)
 

@@ -94,7 +94,7 @@ def test_a_topic_that_does_not_exist_is_told_until_it_does_and_when_it_is_delete
     stage.send("pe", 0, 5)
     poller.wait_for("topic exists now", topic=topic)
     poller.until(stage.drained, "not delivered")
-    poller.status_when(lambda status: not status["red"], "it stays red")
+    poller.status_when(lambda status: status["partitions"] and not status["red"], "it stays red")
     assert (get(poller, "/readyz")[0], get(poller, "/healthz")[0]) == (200, 200)
 
     admin = AdminClient({"bootstrap.servers": stage.bed.bootstrap})
