@@ -12,7 +12,7 @@ import random
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -39,6 +39,7 @@ from datahub_poller.observe.logs import get_logger, log_event
 from datahub_poller.observe.scrub import Scrubber
 from datahub_poller.observe.status import Board
 from datahub_poller.observe.stuck import StuckWatch
+from datahub_poller.observe.waiting import WaitWatch
 from datahub_poller.order_box import OrderBox
 from datahub_poller.policy import Breaker, Policy
 from datahub_poller.progress import Progress
@@ -54,6 +55,10 @@ RECORD_OVERHEAD = 2048
 With half of it 50,000 small events that wait took 70 MB more than the buffer.
 """
 LOG = get_logger("datahub_poller")
+
+
+Watches = Sequence[StuckWatch | WaitWatch]
+"""Each looks at every snapshot, and tells the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +177,7 @@ class Bench:
 
 
 def poller(
-    action: ActionFile, parts: Outside, consumer: KafkaSource, board: Board, watch: StuckWatch, orders: OrderBox
+    action: ActionFile, parts: Outside, consumer: KafkaSource, board: Board, watches: Watches, orders: OrderBox
 ) -> Poller:
     """All of it wired, ready to run."""
     clock = time.monotonic
@@ -212,16 +217,14 @@ def poller(
         results=Results(ledger, chance=random.random),
         desk=bench,
         clock=clock,
-        publish=_publisher(action, schemas, board, watch),
+        publish=_publisher(action, schemas, board, watches),
         beat=board.beat,
         obey=partial(orders.serve, Obeying(ledger, intake.waiting, schemas.ask_again, parts.scrubber.text).obey),
         logger=LOG,
     )
 
 
-def _publisher(
-    action: ActionFile, schemas: Schemas, board: Board, watch: StuckWatch
-) -> Callable[[Poller, float], None]:
+def _publisher(action: ActionFile, schemas: Schemas, board: Board, watches: Watches) -> Callable[[Poller, float], None]:
     progress = Progress(max(action.status.stuck_after, 2 * action.batch.window))
 
     def publish(poller: Poller, now: float) -> None:
@@ -232,7 +235,8 @@ def _publisher(
         counters["schema_fetches"], counters["schema_fetches_failed"] = schemas.fetches, schemas.failures
         status = report.snapshot(poller, action.name, schemas.waiting(), progress, now)
         board.publish(status)
-        watch.look(status, now)
+        for watch in watches:
+            watch.look(status, now)
 
     return publish
 

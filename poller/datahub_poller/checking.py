@@ -70,8 +70,6 @@ def _file(action: ActionFile, environ: Mapping[str, str]) -> Iterator[Finding]:
     _, warnings = consumer_properties(action, environ)
     for warning in (*action.warnings, *warnings):
         yield Finding("action file", "warning", warning)
-    if not action.enabled:
-        yield Finding("action file", "warning", "enabled is false: `run` would end at once")
 
 
 def _loaded(parts: app.Outside, action: ActionFile) -> str:

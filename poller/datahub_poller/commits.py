@@ -60,7 +60,7 @@ class Commits:
         self._due = now + wait(self._failures, 1.0)
         self._ledger.counters["commits_failed"] += 1
         if self.trouble != error:
-            log_event(self._logger, logging.WARNING, "commit failed, will be tried again", reason=error)
+            log_event(self._logger, logging.DEBUG, "commit failed", reason=error)
         self.trouble = error
 
     def now(self, partitions: Collection[TopicPartition]) -> bool:

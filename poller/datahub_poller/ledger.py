@@ -131,7 +131,7 @@ class Ledger:
         for lane in self.lanes.values():
             unread = lane.awaiting + lane.undecodable
             if lane.awaiting and lane.reread(self._read_again) and lane.awaiting + lane.undecodable < unread:
-                self.note("info", "schema arrived", lane, waiting=lane.awaiting)
+                self.note("debug", "schema arrived", lane, waiting=lane.awaiting)
 
     def reread_undecodable(self) -> None:
         """Read again what could not be decoded: it may have been the registry's fault."""

@@ -35,7 +35,7 @@ NEWS_SECONDS = 0.1
 STATUS_SHARE = 0.01
 """How much of the loop's time may go into showing changes that soon: with thousands of partitions each time costs."""
 MADE_ANEW = "topic was deleted and made anew: reading it from its beginning"
-LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
 class Desk(Protocol):
@@ -251,12 +251,7 @@ class Poller:
 
     def trouble(self, reason: str | None) -> None:
         """What the source cannot do, or that it can again."""
-        began = self.source_trouble is None
         self.source_trouble = reason
-        if reason is None:
-            log_event(self.logger, logging.INFO, "kafka answers again")
-        elif began:  # while it lasts, the reason changes with every broker that is tried
-            log_event(self.logger, logging.WARNING, "kafka is in trouble", reason=reason)
 
     # -- stopping
 

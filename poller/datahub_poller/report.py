@@ -78,6 +78,7 @@ def snapshot(
         paused=_paused(ledger.all_paused),
         breaker=_breaker(ledger, now),
         buffer=BufferStatus(ledger.held_bytes(), ledger.settings.buffer),
+        missing_topics=tuple(sorted(poller.source.missing)),
         schemas=tuple(SchemaWait(str(key), each.since, each.tries, each.reason) for key, each in schemas.items()),
         partitions=partitions,
         figures=Figures(
@@ -96,7 +97,7 @@ def _state(poller: Poller, reasons: tuple[str, ...]) -> PollerState:
         return "halted"
     if poller.stopping:
         return "stopping"
-    if not poller.ledger.lanes:
+    if not poller.ledger.lanes and not poller.source.missing.issuperset(poller.settings.topics):
         return "starting" if poller.rebalances == 0 else "waiting"
     if poller.ledger.all_paused is not None:
         return "paused"
@@ -110,6 +111,7 @@ def _reasons(poller: Poller, partitions: tuple[PartitionStatus, ...], now: float
         reasons.append(f"halted before {ledger.halt.record}: {ledger.halt.failure}")
     if poller.source_trouble is not None:
         reasons.append(f"kafka: {poller.source_trouble}")
+    reasons += [f"topic {topic} does not exist" for topic in sorted(poller.source.missing)]
     if poller.commits.trouble is not None:
         reasons.append(f"commits fail: {poller.commits.trouble}")
     if ledger.breaker.reason is not None:

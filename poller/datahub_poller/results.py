@@ -226,5 +226,5 @@ class Results:
         self._ledger.counters["letter_writes_failed"] += 1
         part.letters_due = now + wait(part.letter_tries, self._chance())
         if lane.trouble != reason:
-            self._ledger.note("error", "dead letters could not be written, will be tried again", lane, reason=reason)
+            self._ledger.note("debug", "dead letters could not be written, will be tried again", lane, reason=reason)
         lane.trouble = reason

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
@@ -26,9 +27,11 @@ from datahub_poller.loop import Poller
 from datahub_poller.observe.emitting import Emitter
 from datahub_poller.observe.logs import Throttle, get_logger, log_event
 from datahub_poller.observe.server import StatusServer
+from datahub_poller.observe.slow_start import slow_step
 from datahub_poller.observe.stacks import stacks
 from datahub_poller.observe.status import Board, PollerStatus
 from datahub_poller.observe.stuck import StuckWatch
+from datahub_poller.observe.waiting import WaitWatch
 from datahub_poller.order_box import OrderBox
 from datahub_poller.signals import Signals
 
@@ -75,8 +78,10 @@ class Service:
         self._status_port = status_port
         self._write = write
         self._board = Board()
+        self._made = time.monotonic()
         self._orders = OrderBox()
         self._stuck = StuckWatch(LOG, stacks)
+        self._waits = WaitWatch(LOG)
         self._poller: Poller | None = None
         self._code = FAILED
         self._signals = 0
@@ -114,9 +119,11 @@ class Service:
         agent = self._agent()
         parts = app.outside(self._action, self._environ)
         gc.set_threshold(COLLECT_AFTER, *gc.get_threshold()[1:])  # a handler that wants otherwise may say so
-        parts.invoker.load()
+        with slow_step(LOG, "loading the handler"):
+            parts.invoker.load()
         self._keep_signals()
-        parts.sink.check()
+        with slow_step(LOG, "trying the dead-letter place"):
+            parts.sink.check()
         self._open_status(secrets_of(self._action, self._environ))
         threading.Thread(target=self._body, args=(parts,), name="poll", daemon=True).start()
         if agent is not None:
@@ -217,11 +224,14 @@ class Service:
     def _start_and_run(self, parts: app.Outside) -> int:
         if not parts.topics:
             raise CannotStart("filters: no event of any topic passes them; there is nothing to consume")
-        consumer = app.source(self._action, self._environ, lambda: self._board.beat(time.monotonic()))
+        with slow_step(LOG, "making the Kafka client, with its first token if it needs one"):
+            consumer = app.source(self._action, self._environ, lambda: self._board.beat(time.monotonic()))
         connection = self._action.source.config.connection
-        for topic in sorted(consumer.reach.missing(parts.topics, connection.client_timeout_seconds)):
+        for topic in consumer.reach.missing(parts.topics, connection.client_timeout_seconds, self._wait_for_brokers):
             consumer.wait_for(topic)
-        self._poller = app.poller(self._action, parts, consumer, self._board, self._stuck, self._orders)
+        self._show(missing=tuple(sorted(consumer.missing)))
+        watches = (self._stuck, self._waits)
+        self._poller = app.poller(self._action, parts, consumer, self._board, watches, self._orders)
         if self._deadline is not None:
             return STOPPED
         letters = parts.sink.place
@@ -231,6 +241,24 @@ class Service:
         halted = self._poller.ledger.halt is not None
         log_event(LOG, logging.INFO, "stopped", counters=dict(self._poller.ledger.counters))
         return FAILED if halted else STOPPED
+
+    def _wait_for_brokers(self, reason: str) -> None:
+        self._show(f"kafka: {reason}")
+
+    def _show(self, *reasons: str, missing: tuple[str, ...] = ()) -> None:
+        """The status before there is a loop, and what it waits for."""
+        now = time.monotonic()
+        why = (*reasons, *(f"topic {topic} does not exist" for topic in missing))
+        status = replace(
+            self._beginning(),
+            started_at=self._made,
+            uptime=round(now - self._made, 3),
+            red=bool(why),
+            reasons=why,
+            missing_topics=missing,
+        )
+        self._board.publish(status)
+        self._waits.look(status, now)
 
     # -- ending
 

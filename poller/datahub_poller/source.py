@@ -65,6 +65,10 @@ class Source(Protocol):
     def ends(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         """The log's ends, as far as known without asking."""
 
+    @property
+    def missing(self) -> frozenset[str]:
+        """The subscribed topics that do not exist, as far as known without asking."""
+
     def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Commit without waiting; the answer comes to `Listener.committed`. One at a time."""
 

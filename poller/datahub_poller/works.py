@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 from datahub_poller.model import Failure, Record, TopicPartition
 from datahub_poller.parts import Doomed, Lease, Piece
 
-Level = Literal["info", "warning", "error"]
+Level = Literal["debug", "info", "warning", "error"]
 
 
 class Share(NamedTuple):

@@ -300,11 +300,24 @@ def test_a_wrong_file_is_told_in_json_too_with_every_problem(world: World) -> No
 
 def test_warnings_are_shown_and_are_no_failure(world: World) -> None:
     environ = {"KAFKA_PROPERTIES_SSL_TRUSTSTORE_LOCATION": "/etc/trust.jks"}
-    done = world.check(name="a:b", enabled=False, environ=environ)
+    done = world.check(name="a:b", environ=environ)
     assert done.code == 0
     assert "warning  action file: name holds a colon" in done.out
-    assert "warning  action file: enabled is false" in done.out
     assert "warning  action file: KAFKA_PROPERTIES_SSL_TRUSTSTORE_LOCATION is left out" in done.out
+
+
+def test_of_a_file_that_is_disabled_it_says_so_and_tries_nothing(world: World) -> None:
+    keys = {"enabled": "${CHECK_ENABLED:-no}", "name": "${NOT_SET}", "handler__config__function": "not_there:handle"}
+    done = world.check(**keys)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith("warning  action file: enabled is false: there is nothing to run")
+    assert len(done.out.splitlines()) == 1
+    document = json.loads(world.check("--json", **keys).out)
+    assert (document["verdict"], document["settings"]) == ("ok", None)
+    assert [each["verdict"] for each in document["findings"]] == ["warning"]
+    on = world.check(**keys, environ={"CHECK_ENABLED": "yes"})
+    assert on.code == 2
+    assert "NOT_SET is not set" in on.err
 
 
 # -- what it may not do

@@ -110,12 +110,21 @@ FILE = [
     Case("letters lost with the container", 2, ("dead_letter.config.directory: is inside the container",),
          {"dead_letter.config": {"directory": "/proc/letters"}}, environ={"container": "podman"}),
     Case("disabled", 0, ("action.yaml: enabled is false: there is nothing to run",), {"enabled": False}),
+    Case("disabled, and wrong otherwise", 0, ("action.yaml: enabled is false: there is nothing to run",),
+         {"enabled": "${NOT_SET:-no}", "name": "${NOT_SET}", "handler.config.function": "nowhere:handle"}),
 ]  # fmt: skip
 
 USE = [
     Case("no file named", 2, ("Missing option '-c' / '--config'.",), args=("run",), lines=4),
     Case("unknown command", 2, ("No such command 'start'.",), args=("start",), lines=4),
     Case("unknown option", 2, ("No such option", "--verbose"), args=(*RUN, "--verbose"), lines=4),
+    Case(
+        "two files",
+        2,
+        ("-c names 2 files: action.yaml and b.yaml. Give one: start one process per file.",),
+        args=(*RUN, "-c", "b.yaml"),
+        lines=4,
+    ),
     Case("extra argument", 2, ("unexpected extra argument (more)",), args=(*RUN, "more"), lines=4),
     Case(
         "no port", 2, ("'--status-port'", "99999 is not in the range"), args=(*RUN, "--status-port", "99999"), lines=4

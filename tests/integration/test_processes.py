@@ -477,7 +477,8 @@ def test_static_members_with_names_of_their_own_share(on_kafka):
 
 
 def test_an_action_that_is_not_enabled_starts_nothing(offline):
-    assert "enabled is false" in refused(offline, offline.action({"enabled": False}), 0)
+    unset = {"enabled": "${NOT_SET:-false}", "name": "${NOT_SET}"}
+    assert "enabled is false" in refused(offline, offline.action(unset), 0)
 
 
 def test_a_handler_that_cannot_be_loaded_stops_all_with_its_code(offline):

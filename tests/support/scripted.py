@@ -206,6 +206,10 @@ class ScriptedSource:
     def ends(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         return {tp: self._broker.log(tp).high for tp in partitions if tp in self._positions}
 
+    @property
+    def missing(self) -> frozenset[str]:
+        return frozenset(topic for topic in self.topics if not self._broker.logs.get(topic))
+
     def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         assert not self._answers, "one commit at a time"
         error = self._broker.commit(self, offsets)

@@ -22,6 +22,7 @@ from datahub_poller.loop import LoopSettings, Poller
 from datahub_poller.model import Failure, Record, SchemaKey, TopicPartition, Verdict, Waiting
 from datahub_poller.obeying import Obeying
 from datahub_poller.observe.status import PollerStatus
+from datahub_poller.observe.waiting import WaitWatch
 from datahub_poller.orders import Order, What
 from datahub_poller.policy import Breaker, Policy
 from datahub_poller.progress import Progress
@@ -243,6 +244,10 @@ class Watched:
     def ends(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         return self.inner.ends(partitions)
 
+    @property
+    def missing(self) -> frozenset[str]:
+        return self.inner.missing
+
     def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         refused = bool(self.sim.broker.refusals)
         assert not self._held, "one commit at a time"
@@ -343,6 +348,7 @@ class Simulation:
         dispatch = Dispatch(self.ledger, lambda: f"b{next(self.ids)}")
         dispatch._last_flight = self.flights  # flights are told apart over restarts in the trace
         self.progress = Progress(300.0)
+        self.waits = WaitWatch(logging.getLogger("sim"))
         self.poller = Poller(
             settings=LoopSettings(self.topics, **self.loop),
             source=self.source,
@@ -366,6 +372,7 @@ class Simulation:
 
     def _publish(self, poller: Poller, now: float) -> None:
         self.statuses.append(snapshot(poller, "sim", self.intake.waiting(), self.progress, now))
+        self.waits.look(self.statuses[-1], now)
 
     def between_polls(self) -> None:
         self.most_held = max(self.most_held, self.ledger.held_bytes())

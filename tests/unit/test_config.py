@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from datahub_poller.config import consumer_properties, effective, load, parse_action
+from datahub_poller.config import consumer_properties, effective, load, load_enabled, parse_action
 from datahub_poller.errors import ConfigError
 from support.action_files import MINIMAL, action_of, problems_of, with_keys, written
 
@@ -322,6 +322,51 @@ def test_the_effective_settings_hold_the_keys_of_one_kind_of_dead_letters(kind, 
 
 def test_a_valid_file_that_says_it_is_disabled_loads_as_disabled() -> None:
     assert action_of({"enabled": "off"}).enabled is False
+
+
+DISABLED = """
+enabled: %s
+name: ${NOT_SET}
+unknown: key
+options: {retry_count: -5, failed_events_dir: "${NOT_SET}"}
+"""
+
+
+@pytest.mark.parametrize(
+    ("enabled", "environ"),
+    [
+        ("false", {}),
+        ('"No"', {}),
+        ("${TAGS_ENABLED:-off}", {}),
+        ("${TAGS_ENABLED}", {"TAGS_ENABLED": "0"}),
+    ],
+)
+def test_a_file_that_is_disabled_is_not_judged(tmp_path: Path, enabled: str, environ: dict[str, str]) -> None:
+    file = written(tmp_path, DISABLED % enabled)
+    assert load_enabled(file, environ) is None
+    with pytest.raises(ConfigError, match="NOT_SET is not set"):  # commands that need the rest of it
+        load(file, environ)
+
+
+@pytest.mark.parametrize(
+    ("enabled", "problem"),
+    [
+        ("true", "NOT_SET is not set"),
+        ("null", "NOT_SET is not set"),
+        ("perhaps", "enabled: must be true or false"),
+        ("[]", "enabled: must be true or false"),
+        ("${TAGS_ENABLED}", "TAGS_ENABLED is not set"),
+        ("${TAGS_ENABLED:-false", "cannot be expanded"),
+        ("[", "action.yaml"),
+        ("false\nenabled: false", "twice"),
+    ],
+)
+def test_a_file_that_may_be_enabled_or_does_not_parse_is_judged_whole(
+    tmp_path: Path, enabled: str, problem: str
+) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load_enabled(written(tmp_path, DISABLED % enabled), {})
+    assert problem in "\n".join(raised.value.problems)
 
 
 def test_parsing_leaves_the_data_as_it_was() -> None:

@@ -40,6 +40,14 @@ def test_every_state_of_the_poller_is_told_or_is_told_by_its_partitions(state):
     assert all(each.why.endswith(".") and "says of itself" not in each.why for each in told)
 
 
+def test_a_topic_that_does_not_exist_is_told_with_what_to_do():
+    (told,) = whole(document(state="waiting", reasons=("topic T_v1 does not exist",), missing_topics=("T_v1",)))
+    assert told.why.startswith("Topic T_v1 does not exist: nothing of it is read")
+    assert told.remedy == "Create it; or, if its name is another, say so in source.config.topic_routes."
+    beside = document(PartitionStatus("t", 0, "idle"), reasons=("topic T_v1 does not exist",), missing_topics=("T_v1",))
+    assert list(whole(beside)) == [told]
+
+
 def test_a_reason_that_nobody_has_words_for_is_told_as_it_is():
     (told,) = whole(document(PartitionStatus("t", 0, "idle"), reasons=("the moon is full",)))
     assert told.why == "It says of itself: the moon is full."

@@ -16,8 +16,8 @@ PAGES = [ROOT / "README.md", *sorted(ROOT.glob("poller/*.md")), *sorted(ROOT.glo
 ENDS = {"|", "&&", "||", ";", ">", "&"}
 
 
-STATES = {"breaker open"}
-"""What the status calls a state, in the form of a command."""
+STATES = {"breaker open", "breaker opened", "breaker is still open", "breaker closed"}
+"""What the status and the log say of a state, in the form of a command."""
 
 
 def written(text: str) -> list[str]:

@@ -34,6 +34,8 @@ class Source:
     def positions(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
         return dict.fromkeys(partitions, 5)
 
+    missing: frozenset[str] = frozenset()
+
     def ends(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
         return dict.fromkeys(partitions, 50)
 
@@ -55,6 +57,7 @@ def of_a_busy_poller() -> Callable[[], PollerStatus]:
         started=0.0,
         source_trouble=None,
         commits=SimpleNamespace(trouble=None),
+        settings=SimpleNamespace(topics=("pe",)),
         decode_seconds=0.0,
     )
     progress = Progress(300.0)

@@ -205,3 +205,43 @@ def test_it_comes_in_with_the_token_that_the_consumer_was_given_last(monkeypatch
     now[0] = 300.0
     with pytest.raises(ValueError, match="expired"):
         again("")
+
+
+def test_a_topic_that_does_not_exist_is_looked_for_until_it_does(scene):
+    scene.ids.lack("t")
+    assert scene.ids.missing == {"t"}
+    scene.look(EVERY_SECONDS)
+    scene.client.refuse(KafkaError.UNKNOWN_TOPIC_OR_PART)
+    scene.look()
+    assert scene.ids.missing == {"t"}
+    scene.look(EVERY_SECONDS)
+    scene.client.answer(OLD)
+    scene.look()
+    assert scene.ids.missing == set()
+
+
+def test_a_topic_that_is_deleted_is_found_missing_and_one_that_is_assigned_exists(scene):
+    scene.ids.doubt()
+    scene.told(OLD)
+    scene.look(EVERY_SECONDS)
+    scene.client.refuse(KafkaError.UNKNOWN_TOPIC_OR_PART)
+    scene.look()
+    assert scene.ids.missing == {"t"}
+    scene.ids.exist({"t"})
+    assert scene.ids.missing == set()
+
+
+@pytest.mark.parametrize("answer", [KafkaError._TRANSPORT, KafkaError.TOPIC_AUTHORIZATION_FAILED])
+def test_an_answer_that_is_none_says_nothing_of_existing(scene, answer):
+    scene.ids.doubt()
+    scene.look()
+    scene.client.refuse(answer)
+    scene.look()
+    assert scene.ids.missing == set()
+    scene.ids.lack("t")
+    scene.look(RARELY_SECONDS)
+    scene.client.refuse(answer)
+    scene.look()
+    assert scene.ids.missing == {"t"}
+    scene.look(EVERY_SECONDS)
+    assert len(scene.client.questions) == 3, "looked for often, although no ids are told"

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from datahub_poller.commands.shared import ACTION_FILE, NOT_STARTED, load, start_logging, verbatim
+from datahub_poller.commands.shared import (
+    ACTION_FILE,
+    ENABLED_FALSE,
+    NOT_STARTED,
+    load_enabled,
+    start_logging,
+    verbatim,
+)
 
 if TYPE_CHECKING:
     from datahub_poller.checking import Finding
@@ -25,8 +32,8 @@ COLOURS = {"ok": "green", "failed": "red", "warning": "yellow", "skipped": "yell
 Imports the handler, writes to the dead-letter place, and asks the broker, each
 topic and the registry. Joins no group and reads no record.
 
-Exit codes: 0 all well (warnings included), 2 wrong use or configuration,
-3 something failed.
+Exit codes: 0 all well (warnings included), or `enabled: false`, of which nothing
+else is checked; 2 wrong use or configuration, 3 something failed.
 
 Examples:
   datahub-poller check -c action.yaml
@@ -39,7 +46,10 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="Print findings and settings as one JSON document.")
 def check(path: Path, offline: bool, as_json: bool) -> None:
     """Print the effective settings, secrets masked, and try all that `run` needs, without consuming anything."""
-    action = load(path, as_json)
+    action = load_enabled(path, as_json)
+    if action is None:
+        _tell_disabled(path, as_json)
+        return
     start_logging(action, "critical")
     from datahub_poller.checking import findings
     from datahub_poller.config import effective
@@ -58,6 +68,16 @@ def check(path: Path, offline: bool, as_json: bool) -> None:
         _print_summary(found)
     if any(each.verdict == "failed" for each in found):
         sys.exit(NOT_STARTED)
+
+
+def _tell_disabled(path: Path, as_json: bool) -> None:
+    from datahub_poller.checking import Finding
+
+    finding = Finding("action file", "warning", f"{ENABLED_FALSE}, and nothing else in the file is checked")
+    if as_json:
+        _print_document(path, [finding], None)
+    else:
+        _print_finding(finding)
 
 
 def _print_settings(settings: Mapping[str, Any]) -> None:
@@ -82,7 +102,7 @@ def _print_summary(found: Sequence[Finding]) -> None:
     click.echo(f"\n{len(failed)} of {tried} failed: {', '.join(failed)}" if failed else f"\nall {tried} ok")
 
 
-def _print_document(path: Path, found: Sequence[Finding], settings: Mapping[str, Any]) -> None:
+def _print_document(path: Path, found: Sequence[Finding], settings: Mapping[str, Any] | None) -> None:
     verdict = "failed" if any(each.verdict == "failed" for each in found) else "ok"
     findings = [each._asdict() for each in found]
     document = {"file": str(path), "verdict": verdict, "findings": findings, "settings": settings}

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import click
 
-from datahub_poller.commands.shared import WRONG_USE, fail, fail_for
+from datahub_poller.commands.shared import WRONG_USE, action_file, fail, fail_for
 from datahub_poller.errors import ConfigError
 from datahub_poller.observe.listening import DEFAULT_PORT, EVERYWHERE, LOOPBACK
 
@@ -23,13 +23,8 @@ def _host(_: click.Context, __: click.Parameter, value: str | None) -> str | Non
     return value
 
 
-CONFIG = click.option(
-    "-c",
-    "--config",
-    "path",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Take the port and the address from this file, and the token where one is needed.",
+CONFIG = action_file(
+    required=False, help="Take the port and the address from this file, and the token where one is needed."
 )
 PORT = click.option(
     "--port", type=click.IntRange(1, 65535), metavar="PORT", help=f"The status port [default: {DEFAULT_PORT}]."

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from datahub_poller.commands.shared import ACTION_FILE, NOT_STARTED, load, start_logging, verbatim
+from datahub_poller.commands.shared import (
+    ACTION_FILE,
+    ENABLED_FALSE,
+    NOT_STARTED,
+    load_enabled,
+    start_logging,
+    verbatim,
+)
 from datahub_poller.errors import CannotStart
 from datahub_poller.observe.standard_output import StandardOutput
 
@@ -66,9 +73,9 @@ def run(path: Path, status_port: int | None, processes: int, debug: bool, lifeli
         from datahub_poller.commands.supervise import supervise
 
         sys.exit(supervise(path, processes, status_port, debug))
-    action = load(path)
-    if not action.enabled:
-        click.echo(f"datahub-poller: {path}: enabled is false: there is nothing to run", err=True)
+    action = load_enabled(path)
+    if action is None:
+        click.echo(f"datahub-poller: {path}: {ENABLED_FALSE}", err=True)
         return
     start_logging(action, "debug" if debug else action.logs.level)
     from datahub_poller.service import Service, leave

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -18,15 +18,32 @@ if TYPE_CHECKING:
 
 FAILED, WRONG_USE, NOT_STARTED = 1, 2, 3
 
-ACTION_FILE = click.option(
-    "-c",
-    "--config",
-    "path",
-    metavar="FILE",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="The action file (YAML or JSON).",
-)
+
+def _only_one(_: click.Context, __: click.Parameter, paths: tuple[Path, ...]) -> Path | None:
+    """Click would keep the last file and drop the others without a word."""
+    if len(paths) > 1:
+        given = " and ".join(str(path) for path in paths)
+        raise click.UsageError(f"-c names {len(paths)} files: {given}. Give one: start one process per file.")
+    return paths[0] if paths else None
+
+
+def action_file(*, required: bool, help: str) -> Callable[[Any], Any]:  # noqa: A002 - click's own name
+    """The option `-c`, the same for every command that has it."""
+    return click.option(
+        "-c",
+        "--config",
+        "path",
+        metavar="FILE",
+        required=required,
+        multiple=True,
+        callback=_only_one,
+        type=click.Path(path_type=Path),
+        help=help,
+    )
+
+
+ACTION_FILE = action_file(required=True, help="The action file (YAML or JSON).")
+ENABLED_FALSE = "enabled is false: there is nothing to run"
 
 
 def verbatim(text: str) -> str:
@@ -34,12 +51,12 @@ def verbatim(text: str) -> str:
     return "\n\n".join(f"\b\n{part}" for part in text.strip("\n").split("\n\n"))
 
 
-def load(path: Path, as_json: bool = False) -> ActionFile:
-    """The action file. Everything that is wrong with it is said at once, and ends the command."""
+def load_enabled(path: Path, as_json: bool = False) -> ActionFile | None:
+    """The action file, None where it is disabled. Everything that is wrong with it is said, and ends the command."""
     from datahub_poller import config
 
     try:
-        return config.load(path, os.environ, container=config.look(os.environ))
+        return config.load_enabled(path, os.environ, container=config.look(os.environ))
     except ConfigError as error:
         if as_json:
             found = [{"step": "action file", "verdict": "failed", "detail": each} for each in error.problems]

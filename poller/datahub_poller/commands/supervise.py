@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from datahub_poller.commands.shared import WRONG_USE, fail, fail_for, start_logging
+from datahub_poller.commands.shared import ENABLED_FALSE, WRONG_USE, fail, fail_for, start_logging
 from datahub_poller.errors import ConfigError
 from datahub_poller.processes import ports, shared
 from datahub_poller.supervisor import PROCESS, Plan, Supervisor
@@ -27,8 +27,8 @@ INSTANCE_ID = "group.instance.id"
 def supervise(path: Path, count: int, status_port: int | None, debug: bool) -> int:
     """Run so many pollers until they are stopped; the exit code."""
     action = _load(path, 0)
-    if not action.enabled:
-        click.echo(f"datahub-poller: {path}: enabled is false: there is nothing to run", err=True)
+    if action is None:
+        click.echo(f"datahub-poller: {path}: {ENABLED_FALSE}", err=True)
         return 0
     try:
         status_ports = ports(action.status.port if status_port is None else status_port, count)
@@ -48,13 +48,13 @@ def supervise(path: Path, count: int, status_port: int | None, debug: bool) -> i
     return Supervisor(plan).run()
 
 
-def _load(path: Path, number: int) -> ActionFile:
-    """The action file as this process will read it."""
+def _load(path: Path, number: int) -> ActionFile | None:
+    """The action file as this process will read it; None where it is disabled."""
     from datahub_poller import config
 
     environ = {**os.environ, PROCESS: str(number)}
     try:
-        return config.load(path, environ, container=config.look(environ))
+        return config.load_enabled(path, environ, container=config.look(environ))
     except ConfigError as error:
         fail_for(error.problems)
 
@@ -68,7 +68,8 @@ def _instance_ids(path: Path, first: ActionFile, count: int) -> Iterator[str | N
 
     yield (name := of(first))
     if name is not None:
-        yield from (of(_load(path, number)) for number in range(1, count))
+        others = (_load(path, number) for number in range(1, count))
+        yield from (of(action) for action in others if action is not None)
 
 
 def _command(path: Path, debug: bool) -> list[str]:

@@ -2,7 +2,7 @@
 
 from datahub_poller.config.container import Container, look
 from datahub_poller.config.effective import effective, secrets_of
-from datahub_poller.config.loading import load, parse_action
+from datahub_poller.config.loading import load, load_enabled, parse_action
 from datahub_poller.config.models import ActionFile
 from datahub_poller.config.properties import consumer_properties
 
@@ -12,6 +12,7 @@ __all__ = [
     "consumer_properties",
     "effective",
     "load",
+    "load_enabled",
     "look",
     "parse_action",
     "secrets_of",

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from datahub_poller.config.container import HEALTH_CHECK_PORT, Container, stop_warning
 from datahub_poller.config.documents import parse, read
@@ -49,12 +49,34 @@ def load(
     `container`: where letters would be lost with a container, that is a problem; `None` leaves this unchecked.
     Raises ConfigError.
     """
-    file = str(path)
+    data = _parsed(path)
+    return parse_action(data, environ, file=str(path), directory=path.parent, container=container, now=now)
+
+
+def load_enabled(
+    path: Path, environ: Mapping[str, str], *, container: Container | None = None, now: datetime | None = None
+) -> ActionFile | None:
+    """As `load`; None where `enabled` is false: then nothing else in the file is checked, but that it parses."""
+    data = _parsed(path)
+    if _is_disabled(data, environ):
+        return None
+    return parse_action(data, environ, file=str(path), directory=path.parent, container=container, now=now)
+
+
+def _parsed(path: Path) -> Mapping[str, Any]:
     try:
-        data = parse(read(path), path.suffix)
+        return parse(read(path), path.suffix)
     except Wrong as wrong:
-        raise ConfigError(_told(wrong, file)) from None
-    return parse_action(data, environ, file=file, directory=path.parent, container=container, now=now)
+        raise ConfigError(_told(wrong, str(path))) from None
+
+
+def _is_disabled(data: Mapping[str, Any], environ: Mapping[str, str]) -> bool:
+    """What cannot be told to be false is for the full check to judge."""
+    try:
+        # All of the data: a `${NAME:=value}` further up may set what `enabled` names.
+        return not TypeAdapter(bool).validate_python(expanded(data, environ).data.get("enabled", True))
+    except (Wrong, ValidationError):
+        return False
 
 
 def parse_action(

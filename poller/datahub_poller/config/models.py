@@ -214,7 +214,9 @@ class ActionFile(Section):
     name: Annotated[str, checked(Text("text"))] = Field(
         description="The action's name and its consumer group. Changing it makes a new group."
     )
-    enabled: bool = Field(default=True, description="Off: the file is checked and not run.")
+    enabled: bool = Field(
+        default=True, description="Off: `run` ends at once with 0, and nothing else in the file is checked."
+    )
     source: Source
     filters: list[dict[str, Any]] = Field(
         default_factory=list, description="Filters that an event must all pass, `type: event_type` each."

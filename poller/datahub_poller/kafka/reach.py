@@ -41,9 +41,12 @@ class Reach:
         self._group = group
         self._clock = clock
 
-    def missing(self, topics: Iterable[str], limit: float) -> set[str]:
-        """Those topics that do not exist. Raises CannotStart when refused, or after `limit` s."""
-        found = self.ask(topics, limit)
+    def missing(self, topics: Iterable[str], limit: float, waits: Callable[[str], None] = lambda _: None) -> set[str]:
+        """Those topics that do not exist. Raises CannotStart when refused, or after `limit` s.
+
+        `waits` hears why there is no answer yet, after each question.
+        """
+        found = self.ask(topics, limit, waits)
         refused = [state for state in found.values() if state not in (THERE, MISSING)]
         if (refusal := self.group_refusal(next(iter(found)))) is not None:
             refused.append(refusal)
@@ -51,12 +54,12 @@ class Reach:
             raise CannotStart("; ".join(refused))
         return {topic for topic, state in found.items() if state == MISSING}
 
-    def ask(self, topics: Iterable[str], limit: float) -> dict[str, str]:
+    def ask(self, topics: Iterable[str], limit: float, waits: Callable[[str], None] = lambda _: None) -> dict[str, str]:
         """THERE or MISSING for each topic, or why it is refused. Raises CannotStart where no broker is reached."""
         end = self._clock() + limit
-        return {topic: self._asked(topic, end, limit) for topic in topics}
+        return {topic: self._asked(topic, end, limit, waits) for topic in topics}
 
-    def _asked(self, topic: str, end: float, limit: float) -> str:
+    def _asked(self, topic: str, end: float, limit: float, waits: Callable[[str], None]) -> str:
         patience = SHORTEST_ASK_SECONDS  # at first short: a refusal is only told between two questions
         while True:
             self._alive()
@@ -68,6 +71,7 @@ class Reach:
                 self._consumer.poll(0)
                 if self._trouble.refused is not None or self._clock() >= end:
                     raise CannotStart(self._no_answer(why(error), limit)) from None
+                waits(f"{self._servers} does not answer: {self._trouble.reason or why(error)}")
         state = found.topics[topic].error
         if state is not None and state.code() in REFUSED:
             return topic_refused(topic, state.str())

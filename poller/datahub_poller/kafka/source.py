@@ -25,7 +25,6 @@ from datahub_poller.kafka.topic_ids import TopicIds
 from datahub_poller.kafka.trouble import Trouble
 from datahub_poller.kafka.words import OUT_OF_RANGE, group_refused, says_missing, topic_refused, why
 from datahub_poller.model import Record, TopicPartition
-from datahub_poller.observe.logs import log_event
 from datahub_poller.source import Listener, Start
 from datahub_poller.start import StartAt
 
@@ -65,7 +64,6 @@ class KafkaSource:
         self._paused: frozenset[TopicPartition] = frozenset()
         self._gaps: dict[TopicPartition, int | None] = {}
         self._gaps_at = 0.0
-        self._missing: set[str] = set()
         self._topics: Sequence[str] = ()
         self._group = str(properties.get("group.id"))
         self._trouble = Trouble(clock)
@@ -109,7 +107,7 @@ class KafkaSource:
         # callback of a call within which metadata was asked for.
         assert self._listener is not None
         tps = {self._tp(each.topic, each.partition) for each in partitions}
-        self._missing -= {tp.topic for tp in tps}
+        self._ids.exist({tp.topic for tp in tps})
         self._resolve_at = self._clock()
         self._beginnings.reassigned()
         if tps:
@@ -282,11 +280,14 @@ class KafkaSource:
             self._trouble.found(error.str())
 
     def wait_for(self, topic: str) -> None:
-        """Say, once until it is there, that a topic does not exist."""
-        if topic not in self._missing:
-            self._missing.add(topic)
-            self._memory.know(topic)
-            log_event(self._logger, logging.WARNING, "topic does not exist yet: waiting for it", topic=topic)
+        """Count the topic as missing, until it is there. Then it is newer than the group."""
+        self._ids.lack(topic)
+        self._memory.know(topic)
+
+    @property
+    def missing(self) -> frozenset[str]:
+        """As the brokers said last: those that the client beside the consumer looks for."""
+        return frozenset(self._ids.missing)
 
     # -- gaps
 

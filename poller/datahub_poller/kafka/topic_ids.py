@@ -39,11 +39,15 @@ _FAILURES: Final = (KafkaException, SystemError, ValueError, TypeError)
 
 
 class TopicIds:
-    """`read` is the id under which a partition is, or was last, read by this process; what is not known is left out."""
+    """`read` is the id under which a partition is, or was last, read by this process; what is not known is left out.
+
+    `missing` are the topics that do not exist, by the newest answer, or because `lack` said so since.
+    """
 
     def __init__(self, properties: Mapping[str, Any], clock: Callable[[], float], logger: logging.Logger) -> None:
         self.read: dict[TopicPartition, str] = {}
         self.remade: set[str] = set()
+        self.missing: set[str] = set()
         self._properties = connection_of(properties)
         self._clock = clock
         self._logger = logger
@@ -93,6 +97,17 @@ class TopicIds:
         """Whether an answer is worth a moment's waiting: it was asked for, and there were answers before."""
         return bool(self._last) and not self._fresh and self._clock() < self._patient_until
 
+    # -- which topics exist
+
+    def lack(self, topic: str) -> None:
+        """The topic does not exist: look for it from now on."""
+        self.missing.add(topic)
+        self._due = min(self._due, self._clock() + EVERY_SECONDS)
+
+    def exist(self, topics: Collection[str]) -> None:
+        """These exist."""
+        self.missing.difference_update(topics)
+
     # -- asking
 
     def doubt(self) -> None:
@@ -134,9 +149,12 @@ class TopicIds:
             try:
                 found = _text(future.result().topic_id)
             except KafkaException as error:
-                if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    self.missing.add(topic)
+                else:
                     failure = why(error)
                 continue
+            self.missing.discard(topic)
             if not found:
                 failure = "its brokers are older than 2.8"
                 continue
@@ -148,7 +166,8 @@ class TopicIds:
     def _answered(self, failure: str | None) -> None:
         self._news = True
         self._patient_until = 0.0
-        self._due = self._clock() + (EVERY_SECONDS if self._last or failure is None else RARELY_SECONDS)
+        rarely = failure is not None and not self._last and not self.missing
+        self._due = self._clock() + (RARELY_SECONDS if rarely else EVERY_SECONDS)
         if failure is not None and not self._last and not self._said:
             self._said = True
             event = "kafka tells no topic ids: that a topic is deleted and made again goes unnoticed"

@@ -88,7 +88,7 @@ def _state(status: Mapping[str, Any]) -> Told | None:
         return Told("It was told to stop and lets running calls finish by shutdown.deadline.")
     if state == "halted":
         return Told("It has halted: it lets running calls finish by shutdown.deadline, and ends with exit code 1.")
-    if not status.get("partitions"):
+    if not status.get("partitions") and not status.get("missing_topics"):
         return Told(
             "It has no partition: others of its group have them all, a rebalance is on its way, or there are no such "
             "topics.",
@@ -101,6 +101,11 @@ def _poller_reason(status: Mapping[str, Any], reason: str, partitions: tuple[str
     """What a reason says of the whole poller; None where a partition tells it."""
     if reason.startswith("kafka: "):
         return Told(f"Kafka does not answer as it should: {reason[7:]}.", "Look at the brokers and the network.")
+    if reason.startswith("topic ") and reason.endswith(" does not exist"):
+        return Told(
+            f"T{reason[1:]}: nothing of it is read until it does, and it is looked for every ten seconds.",
+            "Create it; or, if its name is another, say so in source.config.topic_routes.",
+        )
     if reason.startswith("commits fail: "):
         return Told(
             f"What is done cannot be committed: {reason[14:]}. It would come again after a restart.",
@@ -211,7 +216,8 @@ def _waiting_schema(_: Partition, reason: str) -> Told:
     why = "may not be the one that is known" if "bytes do not fit" in reason else "is not here"
     return Told(
         f"The schema that its next record was written with {why}: {reason}.",
-        "Look at the registry that source.config names and the rights to read it; `datahub-poller check` tries it. "
+        "Look at source.config.connection.schema_registry_url and schema_registry_config (for AWS Glue "
+        "source.config.schema_registry), and the rights to read it; `datahub-poller check` tries it. "
         "Nothing is lost while it is away. To ask at once: `datahub-poller retry-now`.",
     )
 

@@ -22,7 +22,7 @@ from datahub_poller.observe.listening import EVERYWHERE, LOOPBACK
 from datahub_poller.observe.logs import Throttle
 from datahub_poller.observe.ordering import TELL_SECONDS, Bring, Orders
 from datahub_poller.observe.prometheus import CONTENT_TYPE, page
-from datahub_poller.observe.readiness import not_ready
+from datahub_poller.observe.readiness import has_joined, not_ready
 from datahub_poller.observe.scrub import Scrubber
 from datahub_poller.observe.status import LIVE_SECONDS, Board, as_document
 
@@ -116,7 +116,7 @@ class StatusServer:
     def _healthz(self) -> tuple[HTTPStatus, str, str]:
         """Whether it has started, and is alive since: so that nobody takes a start for a success."""
         alive, status = self._livez(), self._board.status
-        if alive[0] == HTTPStatus.OK and (status is None or status.state == "starting"):
+        if alive[0] == HTTPStatus.OK and not has_joined(status):
             return HTTPStatus.SERVICE_UNAVAILABLE, "text/plain", "starting: the group has not answered yet\n"
         return alive
 

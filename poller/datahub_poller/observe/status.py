@@ -118,6 +118,7 @@ class PollerStatus:
     breaker: BreakerStatus = BreakerStatus()
     buffer: BufferStatus = BufferStatus()
     schemas: tuple[SchemaWait, ...] = ()
+    missing_topics: tuple[str, ...] = ()
     partitions: tuple[PartitionStatus, ...] = ()
     figures: Figures = dataclasses.field(default_factory=Figures)
 
@@ -137,7 +138,7 @@ def as_document(status: PollerStatus, now: float, wall: float) -> dict[str, Any]
 
     document = {"at": iso(now), **dataclasses.asdict(status)}
     document["started_at"] = iso(status.started_at)
-    document |= {key: list(document[key]) for key in ("reasons", "schemas", "partitions")}
+    document |= {key: list(document[key]) for key in ("reasons", "schemas", "missing_topics", "partitions")}
     pauses = [each["paused"] for each in (document, *document["partitions"]) if each["paused"] is not None]
     for part in [*document["partitions"], *document["schemas"], *pauses]:
         part["since"] = iso(part["since"])
