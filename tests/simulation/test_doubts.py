@@ -52,7 +52,7 @@ class Doubting(Simulation):
         """The partition's offsets in calls of this kind, in order."""
         return [offset for call in self.trace.calls(kind) for where, _, offset in call.about["records"] if where == tp]
 
-    def waits(self) -> list[str]:
+    def waiting_reasons(self) -> list[str]:
         """Reasons of partitions that waited for a schema, as the status told them."""
         return [each.reason for status in self.statuses for each in status.partitions if each.state == "waiting_schema"]
 
@@ -80,7 +80,7 @@ def test_a_registry_that_is_away_holds_up_the_partition_in_doubt_and_no_other():
     assert sim.places("invoke", A) == [0, 1, 2, 3, 4]
     assert sim.places("invoke", B) == list(range(600))
     assert sim.places("letters", A) == []
-    assert any("HTTP 503" in reason for reason in sim.waits())
+    assert any("HTTP 503" in reason for reason in sim.waiting_reasons())
     assert sim.longest_without_poll() < 0.5
     held = sim.ledger.held_bytes()
     assert held == 0 or held < 200 * len(GOOD[OLD])
