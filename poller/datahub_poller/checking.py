@@ -16,6 +16,7 @@ from datahub_poller.config import ActionFile, consumer_properties
 from datahub_poller.decode.schemas import Registry
 from datahub_poller.errors import CannotStart, Transient
 from datahub_poller.kafka import reach
+from datahub_poller.observe.listening import in_url
 from datahub_poller.observe.server import StatusServer
 from datahub_poller.observe.status import Board
 
@@ -89,11 +90,11 @@ def _port(action: ActionFile) -> Finding:
         return Finding("status port", "ok", "off")
     server = StatusServer(Board(), port, host=host)
     try:
-        free = f"{host}:{server.start()} is free"
+        free = f"{in_url(host)}:{server.start()} is free"
     except CannotStart as error:
         if not (isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EADDRINUSE):
             return Finding("status port", "failed", str(error))
-        detail = f"{host}:{port} is taken: by this action, if it is running; else `run` could not start"
+        detail = f"{in_url(host)}:{port} is taken: by this action, if it is running; else `run` could not start"
         return Finding("status port", "warning", detail)
     finally:
         server.close()

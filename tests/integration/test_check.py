@@ -24,6 +24,7 @@ from support.action_files import with_keys
 from support.bad_servers import RefusingBroker, dripping_server, silent_server
 from support.brokers import MockBed
 from support.commands import POLLER, Ran, environment, ran
+from support.ipv6 import needs_ipv6
 
 TOPICS = {"pe": "PlatformEvent_v1", "mcl": "MetadataChangeLog_Versioned_v1"}
 CONNECTION = "source.config.connection"
@@ -185,10 +186,18 @@ def test_the_status_port_is_tried_at_the_address_that_the_file_names(world: Worl
     assert (code, found["status port"]) == (0, ("ok", f"127.0.0.2:{port} is free"))
 
 
-def test_an_address_of_another_machine_fails(world: World) -> None:
-    code, found = world.found(status__host="192.0.2.1")  # of no machine, by RFC 5737
+def test_the_status_port_is_tried_at_an_ipv6_address(world: World) -> None:
+    needs_ipv6()
+    with silent_server() as port:  # takes it of 127.0.0.1 alone
+        code, found = world.found(status__port=port, status__host="::1")
+    assert (code, found["status port"]) == (0, ("ok", f"[::1]:{port} is free"))
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8::1"])  # of no machine, by RFC 5737 and 3849
+def test_an_address_of_another_machine_fails(world: World, address: str) -> None:
+    code, found = world.found(status__host=address)
     assert (code, found["status port"][0]) == (3, "failed")
-    assert "status.host: cannot listen on 192.0.2.1" in found["status port"][1]
+    assert f"status.host: cannot listen on {address}" in found["status port"][1]
     assert "0.0.0.0 for all of them" in found["status port"][1]
 
 

@@ -34,7 +34,7 @@ from datahub_poller.config.validation import validated
 from datahub_poller.errors import ConfigError
 from datahub_poller.filter_shape import filter_warnings
 from datahub_poller.filters import compile_filters
-from datahub_poller.observe.listening import EVERYWHERE, LOOPBACK
+from datahub_poller.observe.listening import EVERYWHERE, LOOPBACK, seen_at_loopback
 
 _FILTER_KEYS = (("filters",), ("filter",))
 _CONSUMER_CONFIG: KeyPath = ("source", "config", "connection", "consumer_config")
@@ -130,7 +130,7 @@ def _unseen_by_the_image(action: ActionFile, asked: str) -> Iterable[str]:
     status = action.status
     if not asked:
         return
-    if status.host not in (LOOPBACK, EVERYWHERE):
+    if not seen_at_loopback(status.host):
         yield (
             f"status.host is {status.host}: the image's health check asks {LOOPBACK} and will fail. Set it to "
             f"{EVERYWHERE}, or give the container a check of its own"

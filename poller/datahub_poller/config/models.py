@@ -153,7 +153,8 @@ class Status(Section):
     )
     host: Annotated[str, checked(listening_address)] = Field(
         default=LOOPBACK,
-        description="Address it listens on. Beyond loopback whoever reaches it reads it; orders need `status.token`.",
+        description='Address it listens on, IPv4 or IPv6; `"::"` means all of both. Beyond loopback '
+        "whoever reaches it reads it; orders need `status.token`.",
     )
     stuck_after: Annotated[Seconds, checked(Duration(1, 86_400))] = Field(
         default=300.0,
