@@ -31,7 +31,7 @@ def test_a_file_may_say_an_address_of_either_family(given: str, host: str) -> No
     assert action_of({"status": {"host": given}}).status.host == host
 
 
-@pytest.mark.parametrize("given", ["example.org", "[::1]", "::1:8470:x", "fe80::1%eth0", "", 1, None, ["::1"], True])
+@pytest.mark.parametrize("given", ["example.org", "[::1]", "::1:8470:x", "fe80::1%eth0", "", 1, ["::1"], True])
 def test_what_is_no_address_is_refused(given: object) -> None:
     (problem,) = problems_of({"status": {"host": given}})
     assert problem.startswith("action: status.host: must be an IPv4 or IPv6 address of this machine")
