@@ -103,7 +103,9 @@ class SourceConfig(Section):
         "such as `2026-01-31T08:00:00Z`.",
     )
     on_gap: Annotated[OnGap, checked(OneOf(("earliest", "halt")))] = Field(
-        default="earliest", description="What to do where retention has taken records that were not read yet."
+        default="earliest",
+        description="What to do where retention deleted records before they were read, or the log ends before "
+        "the group's position.",
     )
     buffer: Annotated[Bytes, checked(Size(1024, 64 * 2**30))] = Field(
         default=64 * 2**20, description="Bytes of records held, calls in flight included; beyond it reading pauses."
