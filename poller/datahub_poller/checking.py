@@ -33,6 +33,9 @@ _ADDRESSES = {
     "glue": "source.config.schema_registry",
 }
 
+_NAMES_THE_SETTING = ("`schema_registry_", "NO_PROXY")
+"""Words of a registry's message that says already what to set."""
+
 
 class Finding(NamedTuple):
     """What one step of the check found. Of several lines in `detail`, the first says it all."""
@@ -136,7 +139,9 @@ def _registry(action: ActionFile, name: str, registry: Registry) -> Finding:
     # A client's own time-out counts each read anew, and does not count the look-up of a name.
     limit = 2 * action.source.config.schema_registry.timeout + CLIENT_SECONDS
     found = _try(_registry_step(name), lambda: _within(limit, registry.reach))
-    return found if found.verdict == "ok" else found._replace(detail=f"{found.detail}. See {_ADDRESSES[name]}")
+    if found.verdict == "ok" or any(word in found.detail for word in _NAMES_THE_SETTING):
+        return found
+    return found._replace(detail=f"{found.detail}. See {_ADDRESSES[name]}")
 
 
 def _within(limit: float, attempt: Callable[[], str]) -> str:
