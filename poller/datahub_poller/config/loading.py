@@ -32,6 +32,7 @@ from datahub_poller.config.spellings import (
 )
 from datahub_poller.config.validation import validated
 from datahub_poller.errors import ConfigError
+from datahub_poller.filter_doubts import filter_doubts
 from datahub_poller.filter_shape import filter_warnings
 from datahub_poller.filters import compile_filters
 from datahub_poller.observe.listening import EVERYWHERE, LOOPBACK, seen_at_loopback
@@ -199,5 +200,5 @@ def _warnings(given: ActionFile, action: ActionFile, raw: Mapping[str, Any]) -> 
             f"retry.bisect is off and dead_letter.breaker.in_a_row ({most}) is not above batch.size "
             f"({action.batch.size}): one batch that fails opens the breaker"
         )
-    for warning in filter_warnings(given.filters, given.filter):
+    for warning in (*filter_warnings(given.filters, given.filter), *filter_doubts(given.filters, given.filter)):
         yield str(warning)

@@ -218,7 +218,9 @@ class ActionFile(Section):
     enabled: bool = Field(default=True, description="Off: the file is checked and not run.")
     source: Source
     filters: list[dict[str, Any]] = Field(
-        default_factory=list, description="Filters that an event must all pass, `type: event_type` each."
+        default_factory=list,
+        description="Filters that an event must all pass, `type: event_type` each. `check` warns of "
+        "fields, spellings and wildcards that let nothing through.",
     )
     filter: dict[str, Any] | None = Field(default=None, description="DataHub's older filter; applied after `filters`.")
     batch: Batch = Field(default_factory=Batch)

@@ -49,7 +49,8 @@ class Connection(Section):
     )
     schema_registry_config: Annotated[dict[str, Any], checked(registry_client_settings)] = Field(
         default_factory=dict,
-        description="Settings of Confluent's registry client, such as `basic.auth.user.info: user:password`.",
+        description="Settings of Confluent's registry client, such as `basic.auth.user.info: user:password`. Without "
+        "`ssl.ca.location`, `SSL_CERT_FILE`, `SSL_CERT_DIR`, `REQUESTS_CA_BUNDLE` or `CURL_CA_BUNDLE` is used.",
     )
     consumer_config: Annotated[dict[str, Any], checked(consumer_settings)] = Field(
         default_factory=dict,
