@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import http.client
 
+import click
 import pytest
 
-from datahub_poller.commands.naming import Door
+from datahub_poller.commands.naming import Door, _host
 from datahub_poller.errors import CannotStart
 from datahub_poller.observe.listening import asked_at, in_url, is_loopback, seen_at_loopback
 from datahub_poller.observe.render import fetch_status
@@ -60,6 +61,11 @@ def test_loopback_is_known_in_every_form(address: str, loopback: bool) -> None:
 def test_a_url_has_an_ipv6_address_in_brackets() -> None:
     assert [in_url(host) for host in ("::1", "127.0.0.1", "a.example")] == ["[::1]", "127.0.0.1", "a.example"]
     assert Door(8470, "::1").url("/orders") == "http://[::1]:8470/orders"
+
+
+@pytest.mark.parametrize("given", ["::1", "[::1]", "0:0:0:0:0:0:0:1"])
+def test_a_command_takes_an_ipv6_address_with_brackets_or_without(given: str) -> None:
+    assert _host(click.Context(click.Command("status")), click.Option(["--host"]), given) == "::1"
 
 
 def test_all_addresses_are_asked_at_loopback() -> None:

@@ -13,6 +13,7 @@ from datahub_poller.decode.confluent import ConfluentRegistry
 from datahub_poller.decode.glue import GlueRegistry
 from datahub_poller.demo.registry import RegistryServer
 from datahub_poller.errors import Transient
+from datahub_poller.kafka.msk_iam import MskIam
 from datahub_poller.proxies import proxy_of, without_credentials
 from support.refusing_proxy import refusing_proxy
 
@@ -143,3 +144,13 @@ def test_glue_and_the_places_of_letters_tell_a_proxy_as_the_proxy(environ, statu
     for remedy in (sqs_remedy(refused.value.code, "r", "q"), s3_remedy(refused.value.code, "r", "o", "s")):
         assert "a proxy is away or refuses" in remedy
         assert "NO_PROXY" in remedy
+
+
+def test_tokens_for_msk_tell_a_proxy_as_the_proxy(environ) -> None:
+    environ(HTTPS_PROXY=f"http://{LOGIN}@{DEAD}")
+    with pytest.raises(ValueError, match=r"a proxy is away or refuses: .*NO_PROXY.*127\.0\.0\.1:1") as caught:
+        MskIam("region=eu-west-1 role=arn:aws:iam::123456789012:role/reader")("x")
+    assert "hunter2" not in str(caught.value)
+    said = MskIam("region=eu-west-1").diagnosis()
+    assert "AWS could not be asked: a proxy is away or refuses" in said
+    assert "hunter2" not in said
