@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 RETENTION: Final = "retention deleted records before they were read"
 COMMIT_PAST_END: Final = "committed offset is past the end of the log"
@@ -61,6 +61,10 @@ class Gap(NamedTuple):
     def why(self) -> str:
         """The event as the reason of a halt."""
         return _WHY_MADE_ANEW if self.new_topic else self.event
+
+    def told(self, on_gap: Literal["earliest", "halt"]) -> dict[str, Any]:
+        """What the line has beside the position and the log's ends; None where there is nothing to say."""
+        return {"committed": self.committed, "read": self.read, "missing": self.missing, "then": self.then(on_gap)}
 
     def then(self, on_gap: Literal["earliest", "halt"]) -> str:
         """What follows."""

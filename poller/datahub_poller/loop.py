@@ -240,9 +240,8 @@ class Poller:
         """What was to be read next is not in the log, or the log is that of a new topic under the old name."""
         lane = self.ledger.lanes.get(tp)
         at = low if lane is None else lane.received
-        found = Gap(
-            at, at if lane is None else lane.start, None if lane is None else lane.committed, low, high, new_topic
-        )
+        start, committed = (at, None) if lane is None else (lane.start, lane.committed)
+        found = Gap(at, start, committed, low, high, new_topic)
         where: dict[str, Any] = {"topic": tp.topic, "partition": tp.partition, "position": at, "low": low, "high": high}
         if found.inside:
             # A replica behind the others said so; or, where no topic ids are told, a new topic has grown past it.
@@ -252,9 +251,9 @@ class Poller:
         self.ledger.counters["made_anew" if new_topic else "gaps"] += 1
         self.ledger.counters["records_missing"] += found.missing or 0
         unsettled = at - lane.settled if new_topic and lane is not None else None
-        where |= {"committed": found.committed, "read": found.read, "missing": found.missing, "unsettled": unsettled}
         on_gap = self.settings.on_gap
-        log_event(self.logger, logging.ERROR, found.event, **where, on_gap=on_gap, then=found.then(on_gap))
+        where |= found.told(on_gap) | {"unsettled": unsettled, "on_gap": on_gap}
+        log_event(self.logger, logging.ERROR, found.event, **where)
         if on_gap == "halt":
             raise Fatal(f"{tp} cannot be read from {at}: {found.why}; the log holds {low} to {high} (on_gap: halt)")
         if lane is not None and low >= at and not new_topic:
