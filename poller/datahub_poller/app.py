@@ -79,7 +79,7 @@ def outside(action: ActionFile, environ: Mapping[str, str]) -> Outside:
     return Outside(
         invoker=invoker(action),
         sink=letterbox.sink(action, environ),
-        registries=registries(action),
+        registries=registries(action, environ),
         filter=admitted,
         topics=topics(action, admitted),
         scrubber=Scrubber(secrets_of(action, environ)),
@@ -92,14 +92,14 @@ def invoker(action: ActionFile) -> PythonInvoker:
     return PythonInvoker(config.function, config.path, config.timeout)
 
 
-def registries(action: ActionFile) -> dict[RegistryName, Registry]:
+def registries(action: ActionFile, environ: Mapping[str, str]) -> dict[RegistryName, Registry]:
     """The registries to ask, by the framing that names their schemas. Their clients are made at the first question."""
     connection = action.source.config.connection
     wanted = action.source.config.schema_registry
     made: dict[RegistryName, Registry] = {}
     if wanted.type in ("confluent", "auto"):
         made["confluent"] = ConfluentRegistry(
-            connection.schema_registry_url, connection.schema_registry_config, wanted.timeout
+            connection.schema_registry_url, connection.schema_registry_config, wanted.timeout, environ
         )
     if wanted.type in ("glue", "auto"):
         made["glue"] = GlueRegistry(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from datahub_poller import __version__
+from datahub_poller.proxies import is_proxys
 
 if TYPE_CHECKING:
     import botocore.session
@@ -117,6 +118,12 @@ def code_of(error: BaseException) -> str:
     response = getattr(error, "response", None)
     code = response.get("Error", {}).get("Code") if isinstance(response, dict) else None
     return str(code) if code else type(error).__name__
+
+
+def detail_of(error: BaseException) -> str:
+    """The error's text; for a proxy's, which names the proxy alone, with what the connection said."""
+    cause = getattr(error, "kwargs", {}).get("error") if is_proxys(type(error).__name__) else None
+    return str(error) if cause is None else f"{error} ({getattr(cause, 'original_error', cause)})"
 
 
 def about_credentials(code: str) -> bool:

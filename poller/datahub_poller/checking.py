@@ -16,6 +16,7 @@ from datahub_poller.config import ActionFile, consumer_properties
 from datahub_poller.decode.schemas import Registry
 from datahub_poller.errors import CannotStart, Transient
 from datahub_poller.kafka import reach
+from datahub_poller.observe.listening import in_url
 from datahub_poller.observe.server import StatusServer
 from datahub_poller.observe.status import Board
 from datahub_poller.signals import as_before
@@ -32,6 +33,9 @@ _ADDRESSES = {
     "confluent": "source.config.connection.schema_registry_url",
     "glue": "source.config.schema_registry",
 }
+
+_NAMES_THE_SETTING = ("`schema_registry_", "NO_PROXY")
+"""Words of a registry's message that says already what to set."""
 
 
 class Finding(NamedTuple):
@@ -89,11 +93,11 @@ def _port(action: ActionFile) -> Finding:
         return Finding("status port", "ok", "off")
     server = StatusServer(Board(), port, host=host)
     try:
-        free = f"{host}:{server.start()} is free"
+        free = f"{in_url(host)}:{server.start()} is free"
     except CannotStart as error:
         if not (isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EADDRINUSE):
             return Finding("status port", "failed", str(error))
-        detail = f"{host}:{port} is taken: by this action, if it is running; else `run` could not start"
+        detail = f"{in_url(host)}:{port} is taken: by this action, if it is running; else `run` could not start"
         return Finding("status port", "warning", detail)
     finally:
         server.close()
@@ -135,7 +139,9 @@ def _registry(action: ActionFile, name: str, registry: Registry) -> Finding:
     # A client's own time-out counts each read anew, and does not count the look-up of a name.
     limit = 2 * action.source.config.schema_registry.timeout + CLIENT_SECONDS
     found = _try(_registry_step(name), lambda: _within(limit, registry.reach))
-    return found if found.verdict == "ok" else found._replace(detail=f"{found.detail}. See {_ADDRESSES[name]}")
+    if found.verdict == "ok" or any(word in found.detail for word in _NAMES_THE_SETTING):
+        return found
+    return found._replace(detail=f"{found.detail}. See {_ADDRESSES[name]}")
 
 
 def _within(limit: float, attempt: Callable[[], str]) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 
 import click
 
@@ -22,6 +23,7 @@ from datahub_poller.commands.shared import FAILED, verbatim
 from datahub_poller.commands.status import status
 from datahub_poller.commands.tail import tail
 from datahub_poller.observe.standard_error import hold_standard_descriptors
+from datahub_poller.observe.standard_output import make_lenient
 
 
 @click.group(
@@ -54,6 +56,8 @@ for command in (run, check, status, explain, tail, dead_letters, *ORDERS, demo, 
 def main() -> None:
     """The console script."""
     hold_standard_descriptors()
+    for stream in (sys.stdout, sys.stderr):
+        make_lenient(stream)
     try:
         cli(prog_name="datahub-poller")
     except OSError as error:  # of a closed pipe, click takes care

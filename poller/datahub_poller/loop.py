@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol
 from datahub_poller.commits import Commits
 from datahub_poller.dispatch import Dispatch
 from datahub_poller.errors import Fatal
+from datahub_poller.gaps import Gap
 from datahub_poller.ledger import Ledger
 from datahub_poller.model import TopicPartition
 from datahub_poller.observe.logs import log_event
@@ -34,7 +35,6 @@ NEWS_SECONDS = 0.1
 """How soon the status shows a change of state."""
 STATUS_SHARE = 0.01
 """How much of the loop's time may go into showing changes that soon: with thousands of partitions each time costs."""
-MADE_ANEW = "topic was deleted and made anew: reading it from its beginning"
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -222,25 +222,25 @@ class Poller:
             log_event(self.logger, logging.INFO, event, topic=tp.topic, partition=tp.partition)
 
     def gap(self, tp: TopicPartition, low: int, high: int, new_topic: bool = False) -> int:
-        """Retention has taken what was to be read next, or the log is that of a new topic under the old name."""
+        """What was to be read next is not in the log, or the log is that of a new topic under the old name."""
         lane = self.ledger.lanes.get(tp)
         at = low if lane is None else lane.received
+        start, committed = (at, None) if lane is None else (lane.start, lane.committed)
+        found = Gap(at, start, committed, low, high, new_topic)
         where: dict[str, Any] = {"topic": tp.topic, "partition": tp.partition, "position": at, "low": low, "high": high}
-        if low <= at <= high and not new_topic:
+        if found.inside:
             # A replica behind the others said so; or, where no topic ids are told, a new topic has grown past it.
             event = "position is inside of the log after all: going on there"
             log_event(self.logger, logging.WARNING, event, **where)
             return at
-        missing = None if new_topic else max(0, low - at)  # nobody can tell what else was in a deleted topic
         self.ledger.counters["made_anew" if new_topic else "gaps"] += 1
-        self.ledger.counters["records_missing"] += missing or 0
+        self.ledger.counters["records_missing"] += found.missing or 0
         unsettled = at - lane.settled if new_topic and lane is not None else None
-        event = MADE_ANEW if new_topic else "records are gone from the log before they were read"
-        where |= {"missing": missing, "unsettled": unsettled, "on_gap": self.settings.on_gap}
-        log_event(self.logger, logging.ERROR, event, **where)
-        if self.settings.on_gap == "halt":
-            why = "its topic was deleted and made anew: " if new_topic else ""
-            raise Fatal(f"{tp} cannot be read from {at}: {why}the log holds {low} to {high} (on_gap: halt)")
+        on_gap = self.settings.on_gap
+        where |= found.told(on_gap) | {"unsettled": unsettled, "on_gap": on_gap}
+        log_event(self.logger, logging.ERROR, found.event, **where)
+        if on_gap == "halt":
+            raise Fatal(f"{tp} cannot be read from {at}: {found.why}; the log holds {low} to {high} (on_gap: halt)")
         if lane is not None and low >= at and not new_topic:
             lane.skip_to(low)
         elif lane is not None:

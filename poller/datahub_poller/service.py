@@ -25,6 +25,7 @@ from datahub_poller.config import ActionFile, secrets_of
 from datahub_poller.errors import CannotStart, Fatal
 from datahub_poller.loop import Poller
 from datahub_poller.observe.emitting import Emitter
+from datahub_poller.observe.listening import in_url
 from datahub_poller.observe.logs import Throttle, get_logger, log_event
 from datahub_poller.observe.server import StatusServer
 from datahub_poller.observe.slow_start import slow_step
@@ -188,9 +189,8 @@ class Service:
                 series=self._action.metrics.partitions,
                 limit=self._action.status.hangs_after,
             )
-            log_event(
-                LOG, logging.INFO, "status is served", url=f"http://{self._action.status.host}:{server.start()}/status"
-            )
+            url = f"http://{in_url(self._action.status.host)}:{server.start()}/status"
+            log_event(LOG, logging.INFO, "status is served", url=url)
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         self._signals += 1

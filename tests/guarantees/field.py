@@ -20,6 +20,7 @@ from typing import Any, Final, Self
 
 from datahub_poller.demo import samples
 from datahub_poller.demo.registry import RegistryServer
+from datahub_poller.gaps import RETENTION
 from guarantees import gather, group_log, recording
 from guarantees.disk import LettersDisk
 from guarantees.processes import Processes
@@ -253,5 +254,4 @@ class Field:
 
     def said_missing(self) -> int:
         """How many records the pollers have said to be gone before they were read."""
-        event = "records are gone from the log before they were read"
-        return sum(line["missing"] for process in self.processes.said for line in process.lines(event))
+        return sum(line["missing"] for process in self.processes.said for line in process.lines(RETENTION))

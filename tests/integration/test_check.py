@@ -19,11 +19,14 @@ from confluent_kafka.admin import AdminClient
 
 from datahub_poller.demo.broker import TOPIC_AUTHORIZATION_FAILED
 from datahub_poller.demo.registry import Interference, RegistryServer
+from kafka.certificates import make_certificates
 from support import recorded_calls
 from support.action_files import with_keys
 from support.bad_servers import RefusingBroker, dripping_server, silent_server
 from support.brokers import MockBed
 from support.commands import POLLER, Ran, environment, ran
+from support.ipv6 import needs_ipv6
+from support.tls_registry import tls_registry
 
 TOPICS = {"pe": "PlatformEvent_v1", "mcl": "MetadataChangeLog_Versioned_v1"}
 CONNECTION = "source.config.connection"
@@ -185,10 +188,18 @@ def test_the_status_port_is_tried_at_the_address_that_the_file_names(world: Worl
     assert (code, found["status port"]) == (0, ("ok", f"127.0.0.2:{port} is free"))
 
 
-def test_an_address_of_another_machine_fails(world: World) -> None:
-    code, found = world.found(status__host="192.0.2.1")  # of no machine, by RFC 5737
+def test_the_status_port_is_tried_at_an_ipv6_address(world: World) -> None:
+    needs_ipv6()
+    with silent_server() as port:  # takes it of 127.0.0.1 alone
+        code, found = world.found(status__port=port, status__host="::1")
+    assert (code, found["status port"]) == (0, ("ok", f"[::1]:{port} is free"))
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8::1"])  # of no machine, by RFC 5737 and 3849
+def test_an_address_of_another_machine_fails(world: World, address: str) -> None:
+    code, found = world.found(status__host=address)
     assert (code, found["status port"][0]) == (3, "failed")
-    assert "status.host: cannot listen on 192.0.2.1" in found["status port"][1]
+    assert f"status.host: cannot listen on {address}" in found["status port"][1]
     assert "0.0.0.0 for all of them" in found["status port"][1]
 
 
@@ -209,7 +220,43 @@ def test_a_registry_that_does_not_answer_as_one_fails(
         code, found = world.found(**{f"{CONNECTION}.schema_registry_url": registry.url})
     assert (code, found[CONFLUENT][0]) == (3, "failed")
     assert says in found[CONFLUENT][1]
-    assert found[CONFLUENT][1].endswith("See source.config.connection.schema_registry_url")
+    see = "See source.config.connection.schema_registry_url"
+    assert found[CONFLUENT][1].endswith(see) == ("`schema_registry_config`" not in says)
+
+
+def test_a_dead_proxy_is_told_as_the_proxy_s(world: World) -> None:
+    proxy = "http://ana:hunter2@127.0.0.1:1"
+    done = world.check(environ={"HTTP_PROXY": proxy, "NO_PROXY": ""})
+    assert done.code == 3
+    assert "hunter2" not in done.all
+    (line,) = [line for line in done.out.splitlines() if CONFLUENT in line and "failed  " in line]
+    assert "the proxy http://127.0.0.1:1 (HTTP_PROXY) cannot be reached" in line
+    assert "NO_PROXY" in line
+    assert "schema_registry_url" not in line
+
+
+def test_a_registry_behind_tls_names_the_key_that_is_missing_and_takes_the_bundle_of_requests(
+    world: World, tmp_path: Path
+) -> None:
+    files = make_certificates(tmp_path / "certificates", "poller")
+    with tls_registry(files.server) as port:
+        url = {f"{CONNECTION}.schema_registry_url": f"https://127.0.0.1:{port}"}
+        certifi = {"SSL_CERT_FILE": "", "SSL_CERT_DIR": ""}
+        refused = world.check(environ=certifi, **url)
+        done = world.check(environ={**certifi, "REQUESTS_CA_BUNDLE": str(files.authority)}, **url)
+    assert refused.code == 3
+    assert "set ssl.ca.location in `schema_registry_config`" in refused.out
+    assert (done.code, done.err) == (0, "")
+
+
+def test_a_filter_that_lets_nothing_through_is_a_warning(world: World) -> None:
+    predicate = {"category": "tag", "version": "0"}
+    filters = [{"type": "event_type", "config": {"filter": {"EntityChangeEvent_v1": {"event": [predicate]}}}}]
+    done = world.check("--offline", filters=filters)
+    assert done.code == 0
+    where = "filters[0].config.filter.EntityChangeEvent_v1.event[0]"
+    assert f"warning  action file: {where}.category: 'tag' matches no event. DataHub writes TAG." in done.out
+    assert f"warning  action file: {where}.version: '0' matches no event: version is a number." in done.out
 
 
 @pytest.mark.parametrize("style", ["confluent", "datahub"])

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from confluent_kafka import Consumer
+from confluent_kafka import TopicPartition as KafkaPartition
 
 from datahub_poller.demo.broker import NO_ERROR, TOPIC_AUTHORIZATION_FAILED
 from datahub_poller.demo.registry import Interference
+from datahub_poller.gaps import COMMIT_PAST_END, RETENTION
 from support.failure_rows import lane, settled
 from support.recorded import all_accounted_for, first_hand_outs_in_order
 from support.running import Stage
-
-GONE = "records are gone from the log before they were read"
 
 
 @pytest.fixture
@@ -92,10 +93,11 @@ def goes_on_behind_the_gap(stage, left):
     """A poller with `on_gap: earliest` counts what is gone, says so as an error, and delivers the rest."""
     poller = stage.start(stage.action({"source/config/on_gap": "earliest"}))
     settled(stage, poller)
-    (line,) = poller.lines(GONE)
+    (line,) = poller.lines(RETENTION)
     assert line["level"] == "error"
     assert (line["topic"], line["partition"]) == left[0].tp
     assert (line["position"], line["low"], line["high"], line["missing"]) == (10, 30, 50, 20)
+    assert (line["committed"], line.get("read"), line["then"]) == (10, None, "reading from offset 30")
     counters = poller.status_when(lambda status: status["counters"].get("gaps"), "it is not counted")["counters"]
     assert (counters["gaps"], counters["records_missing"]) == (1, 20)
     all_accounted_for(stage.recorded(), (), stage.produced)
@@ -108,15 +110,37 @@ def test_where_retention_was_faster_on_gap_earliest_counts_it_says_so_and_goes_o
     goes_on_behind_the_gap(stage, with_a_gap(stage))
 
 
+def test_a_committed_offset_past_the_end_is_told_as_that_and_the_log_is_read_from_its_beginning(stage):
+    sent = stage.send("pe", 0, 4)
+    ahead = Consumer({**stage.bed.consumer, "bootstrap.servers": stage.bed.bootstrap, "group.id": stage.name})
+    ahead.commit(offsets=[KafkaPartition(*sent[0].tp, 1000)], asynchronous=False)
+    ahead.close()
+    halted = stage.start(stage.action({"source/config/on_gap": "halt"}))
+    assert halted.wait() == 1
+    (line,) = halted.lines("failed")
+    assert f"cannot be read from 1000: {COMMIT_PAST_END}; the log holds 0 to 4 (on_gap: halt)" in line["reason"]
+    assert halted.lines(COMMIT_PAST_END)[0]["then"] == "stopping"
+    poller = stage.start()
+    settled(stage, poller)
+    (line,) = poller.lines(COMMIT_PAST_END)
+    assert (line["level"], line["committed"], line["low"], line["high"]) == ("error", 1000, 0, 4)
+    assert "missing" not in line
+    assert poller.lines(RETENTION) == []
+    all_accounted_for(stage.recorded(), (), stage.produced)
+    assert poller.stop() == 0
+
+
 def test_where_retention_was_faster_on_gap_halt_ends_with_1_and_commits_nothing_past_it(stage):
     left = with_a_gap(stage)
     calls = len(stage.recorded().calls)
     for _ in range(2):
         poller = stage.start(stage.action({"source/config/on_gap": "halt"}))
         assert poller.wait() == 1
-        assert poller.lines(GONE)[0]["missing"] == 20
+        assert poller.lines(RETENTION)[0]["missing"] == 20
         (line,) = poller.lines("failed")
-        assert f"{left[0].tp} cannot be read from 10: the log holds 30 to 50 (on_gap: halt)" in line["reason"]
+        assert (
+            f"{left[0].tp} cannot be read from 10: {RETENTION}; the log holds 30 to 50 (on_gap: halt)" in line["reason"]
+        )
         assert stage.committed()[left[0].tp] == 10
     assert len(stage.recorded().calls) == calls
     goes_on_behind_the_gap(stage, left)

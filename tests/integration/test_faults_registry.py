@@ -180,7 +180,7 @@ def test_patience_has_an_end_only_where_the_registry_is_known_to_be_sane(tmp_pat
         action = load(stage.action(), {}, container=Container(inside=False, mountinfo=""))
         mailbox = Mailbox()
         workers = Workers("schemas", app.FETCH_THREADS, mailbox)
-        registries = app.registries(action)
+        registries = app.registries(action, {})
         schemas = Schemas(registries, workers.submit, patience=2.0, retry=0.2)
         intake = Intake("confluent", {stage.topics["pe"]: "pe"}, schemas, compile_filters([], None), "test")
 

@@ -391,7 +391,7 @@ def test_records_that_retention_takes_meanwhile_are_told(mock_bed: MockBed, uniq
     finally:
         browser.close()
     assert offsets == [3, 4]
-    assert said == [f"{topic}-0: records are gone from the log before they were read: going on at 3"]
+    assert said == [f"{topic}-0: retention deleted records before they were read: going on at 3"]
 
 
 # -- who may look

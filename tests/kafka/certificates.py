@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 LIFETIME = dt.timedelta(days=2)
+PASSWORD = "correct horse"
 
 
 class Authority(NamedTuple):
@@ -36,6 +37,12 @@ class Certificates(NamedTuple):
     stranger: Path
     """A client's certificate of the other authority."""
     stranger_key: Path
+    elsewhere: Path
+    """A server's certificate for another host's name, with its key."""
+    expired: Path
+    """A server's certificate that has expired, with its key."""
+    locked_key: Path
+    """The client's key, encrypted with `PASSWORD`."""
 
 
 def make_certificates(directory: Path, client: str) -> Certificates:
@@ -51,7 +58,12 @@ def make_certificates(directory: Path, client: str) -> Certificates:
         key, certificate = _signed(by, client)
         where.write_bytes(_certificate_pem(certificate))
         where_key.write_bytes(_key_pem(key))
-    for private in (made.server, made.client_key, made.stranger_key):
+        if by is trusted:
+            made.locked_key.write_bytes(_key_pem(key, PASSWORD))
+    for where, about in ((made.elsewhere, {"host": "registry.example"}), (made.expired, {"age": 2 * LIFETIME})):
+        key, certificate = _signed(trusted, "server", **about)
+        where.write_bytes(_key_pem(key) + _certificate_pem(certificate))
+    for private in (made.server, made.client_key, made.stranger_key, made.elsewhere, made.expired, made.locked_key):
         private.chmod(0o600)
     return made
 
@@ -67,24 +79,30 @@ def _authority(name: str) -> Authority:
     return Authority(key, certificate)
 
 
-def _signed(authority: Authority, name: str) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
+def _signed(
+    authority: Authority, name: str, host: str | None = None, age: dt.timedelta = dt.timedelta(hours=1)
+) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
     key = ec.generate_private_key(ec.SECP256R1())
-    here = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-    builder = _builder(_name(name), authority.certificate.subject, key)
+    here: list[x509.GeneralName] = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    if host is not None:
+        here = [x509.DNSName(host)]
+    builder = _builder(_name(name), authority.certificate.subject, key, age)
     certificate = builder.add_extension(x509.SubjectAlternativeName(here), critical=False)
     return key, certificate.sign(authority.key, hashes.SHA256())
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-    now = dt.datetime.now(dt.UTC)
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, age: dt.timedelta = dt.timedelta(hours=1)
+) -> x509.CertificateBuilder:
+    begins = dt.datetime.now(dt.UTC) - age
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(hours=1))
-        .not_valid_after(now + LIFETIME)
+        .not_valid_before(begins)
+        .not_valid_after(begins + LIFETIME)
     )
 
 
@@ -96,6 +114,9 @@ def _certificate_pem(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(serialization.Encoding.PEM)
 
 
-def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+def _key_pem(key: ec.EllipticCurvePrivateKey, password: str | None = None) -> bytes:
     form = serialization.PrivateFormat.PKCS8
-    return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
+    lock: serialization.KeySerializationEncryption = serialization.NoEncryption()
+    if password is not None:
+        lock = serialization.BestAvailableEncryption(password.encode())
+    return key.private_bytes(serialization.Encoding.PEM, form, lock)

@@ -9,6 +9,7 @@ import pytest
 
 from datahub_poller.batching import Limits
 from datahub_poller.errors import Fatal
+from datahub_poller.gaps import COMMIT_PAST_END, READ_PAST_END, RETENTION
 from datahub_poller.model import SchemaKey, TopicPartition
 from datahub_poller.policy import Breaker, Policy
 from datahub_poller.works import Delivered
@@ -435,9 +436,38 @@ def test_where_retention_was_faster_reading_goes_on_with_what_is_there(caplog):
     sim.run()
     assert sim.committed() == {A: 20}
     assert sim.ledger.counters["records_missing"] == 5
-    assert [r for r in caplog.records if r.getMessage() == "records are gone from the log before they were read"]
+    assert [r for r in caplog.records if r.getMessage() == RETENTION]
     delivered = {offset for step in sim.trace.of("returned") for _, offset in step.about["ok"]}
     assert delivered == {*range(10), *range(15, 20)}
+
+
+def lines_of(caplog, event):
+    return [r.datahub_poller_fields for r in caplog.records if r.getMessage() == event]
+
+
+def test_a_commit_past_the_end_is_told_as_that_and_the_log_is_read_from_its_beginning(caplog):
+    sim = Simulation({"mcl": 1}, limits=SMALL)
+    sim.write(A, *["good"] * 10)
+    sim.run(lambda: sim.committed().get(A) == 10)
+    del sim.broker.log(A).entries[4:]
+    sim.begin()
+    sim.run(lambda: sim.committed().get(A) == 4)
+    (said,) = lines_of(caplog, COMMIT_PAST_END)
+    assert (said["committed"], said["position"], said["low"], said["high"]) == (10, 10, 0, 4)
+    assert said["then"].startswith("reading from offset 0")
+    assert "missing" not in said
+    assert (sim.ledger.counters["gaps"], sim.ledger.counters["records_missing"]) == (1, 0)
+    assert lines_of(caplog, RETENTION) == []
+
+
+def test_a_log_that_is_cut_off_while_it_is_read_is_not_told_as_a_commit(caplog):
+    sim = Simulation({"mcl": 1}, limits=SMALL)
+    sim.write(A, *["good"] * 10)
+    sim.after(5, lambda: sim.broker.log(A).entries.__delitem__(slice(4, None)))
+    sim.run(lambda: sim.clock.now > 1007 and sim.committed().get(A) == 4)
+    (said,) = lines_of(caplog, READ_PAST_END)
+    assert (said["read"], said["committed"], said["high"]) == (10, 10, 4)
+    assert lines_of(caplog, COMMIT_PAST_END) == []
 
 
 def test_a_gap_halts_where_that_is_asked_for():

@@ -105,7 +105,7 @@ def told(status: object, asked: str = "8470") -> list[str]:
     return [warning for warning in action.warnings if "health check" in warning]
 
 
-@pytest.mark.parametrize("status", [{}, {"host": "0.0.0.0"}, {"host": "localhost"}, {"port": 8470}])
+@pytest.mark.parametrize("status", [{}, {"host": "0.0.0.0"}, {"host": "::"}, {"host": "localhost"}, {"port": 8470}])
 def test_what_the_image_s_health_check_finds_is_not_warned_of(status: object) -> None:
     assert told(status) == []
 
@@ -115,6 +115,7 @@ def test_what_the_image_s_health_check_finds_is_not_warned_of(status: object) ->
     [
         ({"host": "10.0.0.7"}, "status.host is 10.0.0.7: the image's health check asks 127.0.0.1 and will fail"),
         ({"host": "127.0.0.2"}, "status.host is 127.0.0.2"),
+        ({"host": "::1"}, "status.host is ::1"),
         ({"port": 9000}, "status.port is 9000: the image's health check asks 8470 and will fail"),
         ({"port": 0}, "status.port is 0"),
         (False, "status.port is off"),

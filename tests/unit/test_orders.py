@@ -233,6 +233,8 @@ def door(token):
         ("127.0.0.1", None, None),
         ("127.8.0.1", None, None),
         ("::1", None, None),
+        ("::ffff:127.0.0.1", None, None),
+        ("::ffff:10.0.0.7", None, 403),
         ("10.0.0.7", None, 403),
         ("fe80::1", None, 403),
         ("nonsense", None, 403),

@@ -11,16 +11,22 @@ import click
 
 from datahub_poller.commands.shared import WRONG_USE, action_file, fail, fail_for
 from datahub_poller.errors import ConfigError
-from datahub_poller.observe.listening import DEFAULT_PORT, EVERYWHERE, LOOPBACK
+from datahub_poller.observe.listening import DEFAULT_PORT, LOOPBACK, address_of, asked_at, in_url
 
-_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 
 
 def _host(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
-    """What stands in a URL as it is: without a port, or anything else."""
-    if value is not None and not _HOST.fullmatch(value):
-        raise click.BadParameter(f"{value!r} is no address such as {LOOPBACK}, and no name.")
-    return value
+    """A name or an address, without a port. An IPv6 address may stand in brackets, as a URL has it."""
+    if value is None or _NAME.fullmatch(value):
+        return value
+    bare = value[1:-1] if value.startswith("[") and value.endswith("]") else value
+    try:
+        if "%" not in bare:  # a zone is not the same on both sides of a URL
+            return str(address_of(bare))
+    except ValueError:
+        pass
+    raise click.BadParameter(f"{value!r} is not an address such as {LOOPBACK} or ::1, and not a name.")
 
 
 CONFIG = action_file(
@@ -46,7 +52,7 @@ class Door(NamedTuple):
 
     def url(self, path: str) -> str:
         """Of one of its pages."""
-        return f"http://{self.host}:{self.port}{path}"
+        return f"http://{in_url(self.host)}:{self.port}{path}"
 
 
 def door_of(path: Path | None, port: int | None, host: str | None) -> Door:
@@ -54,7 +60,7 @@ def door_of(path: Path | None, port: int | None, host: str | None) -> Door:
     from datahub_poller.config import load
 
     if path is None:
-        return Door(DEFAULT_PORT if port is None else port, _asked_at(host or LOOPBACK))
+        return Door(DEFAULT_PORT if port is None else port, asked_at(host or LOOPBACK))
     try:
         status = load(path, os.environ).status
     except ConfigError as error:
@@ -65,9 +71,4 @@ def door_of(path: Path | None, port: int | None, host: str | None) -> Door:
     if known == 0:
         where = "its log line 'status is served' tells which. Give it with --port"
         fail(f"{path}: status.port is 0, any free port: {where}", WRONG_USE)
-    return Door(known, _asked_at(host or status.host), status.token)
-
-
-def _asked_at(host: str) -> str:
-    """Where a poller that listens there is asked from its own machine."""
-    return LOOPBACK if host == EVERYWHERE else host
+    return Door(known, asked_at(host or status.host), status.token)

@@ -98,7 +98,9 @@ def run(path: Path, status_port: int | None, processes: int, debug: bool, lifeli
 def _standard_output() -> StandardOutput:
     """What a handler prints is seen when it prints it, and no line of metrics begins in the middle of it."""
     if sys.stdout is None:  # it was closed from the beginning
-        return StandardOutput(os.open(os.devnull, os.O_WRONLY), _tell_lost)
+        output = StandardOutput(os.open(os.devnull, os.O_WRONLY), _tell_lost)
+        sys.stdout = output.text("utf-8")  # a handler may call its methods
+        return output
     output = StandardOutput(sys.stdout.fileno(), _tell_lost, os.dup(sys.stdout.fileno()))
     sys.stdout.flush()
     sys.stdout = output.text(sys.stdout.encoding, sys.stdout.errors)

@@ -164,7 +164,7 @@ def _run(action: ActionFile, wanted: Wanted, limit: int | None, as_json: bool) -
     try:
         browser = wiring.open_browser(action, os.environ, tell)
         try:
-            reading = wiring.tail(action, browser, wanted, tell)
+            reading = wiring.tail(action, os.environ, browser, wanted, tell)
             _print(reading, limit, as_json, tell)
         finally:
             browser.close()

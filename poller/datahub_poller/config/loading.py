@@ -32,9 +32,10 @@ from datahub_poller.config.spellings import (
 )
 from datahub_poller.config.validation import validated
 from datahub_poller.errors import ConfigError
+from datahub_poller.filter_doubts import filter_doubts
 from datahub_poller.filter_shape import filter_warnings
 from datahub_poller.filters import compile_filters
-from datahub_poller.observe.listening import EVERYWHERE, LOOPBACK
+from datahub_poller.observe.listening import EVERYWHERE, LOOPBACK, seen_at_loopback
 
 _FILTER_KEYS = (("filters",), ("filter",))
 _CONSUMER_CONFIG: KeyPath = ("source", "config", "connection", "consumer_config")
@@ -152,7 +153,7 @@ def _unseen_by_the_image(action: ActionFile, asked: str) -> Iterable[str]:
     status = action.status
     if not asked:
         return
-    if status.host not in (LOOPBACK, EVERYWHERE):
+    if not seen_at_loopback(status.host):
         yield (
             f"status.host is {status.host}: the image's health check asks {LOOPBACK} and will fail. Set it to "
             f"{EVERYWHERE}, or give the container a check of its own"
@@ -221,5 +222,5 @@ def _warnings(given: ActionFile, action: ActionFile, raw: Mapping[str, Any]) -> 
             f"retry.bisect is off and dead_letter.breaker.in_a_row ({most}) is not above batch.size "
             f"({action.batch.size}): one batch that fails opens the breaker"
         )
-    for warning in filter_warnings(given.filters, given.filter):
+    for warning in (*filter_warnings(given.filters, given.filter), *filter_doubts(given.filters, given.filter)):
         yield str(warning)

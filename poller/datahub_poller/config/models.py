@@ -153,7 +153,8 @@ class Status(Section):
     )
     host: Annotated[str, checked(listening_address)] = Field(
         default=LOOPBACK,
-        description="Address it listens on. Beyond loopback whoever reaches it reads it; orders need `status.token`.",
+        description='Address it listens on, IPv4 or IPv6; `"::"` means all of both. Beyond loopback '
+        "whoever reaches it reads it; orders need `status.token`.",
     )
     stuck_after: Annotated[Seconds, checked(Duration(1, 86_400))] = Field(
         default=300.0,
@@ -219,7 +220,9 @@ class ActionFile(Section):
     )
     source: Source
     filters: list[dict[str, Any]] = Field(
-        default_factory=list, description="Filters that an event must all pass, `type: event_type` each."
+        default_factory=list,
+        description="Filters that an event must all pass, `type: event_type` each. `check` warns of "
+        "fields, spellings and wildcards that let nothing through.",
     )
     filter: dict[str, Any] | None = Field(default=None, description="DataHub's older filter; applied after `filters`.")
     batch: Batch = Field(default_factory=Batch)

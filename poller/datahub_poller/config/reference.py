@@ -44,7 +44,7 @@ _TAKES: Mapping[Any, str] = {
     error_names: "list",
     external_id_of_a_role: "text",
     key_prefix: "text",
-    listening_address: "IPv4 address",
+    listening_address: "IP address",
     role_arn: "ARN",
     topic_name: "text",
     directory_path: "path",

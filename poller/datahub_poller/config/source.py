@@ -49,7 +49,8 @@ class Connection(Section):
     )
     schema_registry_config: Annotated[dict[str, Any], checked(registry_client_settings)] = Field(
         default_factory=dict,
-        description="Settings of Confluent's registry client, such as `basic.auth.user.info: user:password`.",
+        description="Settings of Confluent's registry client, such as `basic.auth.user.info: user:password`. Without "
+        "`ssl.ca.location`, `SSL_CERT_FILE`, `SSL_CERT_DIR`, `REQUESTS_CA_BUNDLE` or `CURL_CA_BUNDLE` is used.",
     )
     consumer_config: Annotated[dict[str, Any], checked(consumer_settings)] = Field(
         default_factory=dict,
@@ -103,7 +104,9 @@ class SourceConfig(Section):
         "a time such as `2026-01-31T08:00:00Z`.",
     )
     on_gap: Annotated[OnGap, checked(OneOf(("earliest", "halt")))] = Field(
-        default="earliest", description="What to do where retention has taken records that were not read yet."
+        default="earliest",
+        description="What to do where retention deleted records before they were read, or the log ends before "
+        "the group's position.",
     )
     buffer: Annotated[Bytes, checked(Size(1024, 64 * 2**30))] = Field(
         default=64 * 2**20, description="Bytes of records held, calls in flight included; beyond it reading pauses."

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,7 +14,7 @@ from urllib.parse import urlsplit
 from datahub_poller.config.problems import Problem, Wrong, did_you_mean
 from datahub_poller.config.quantities import Whole
 from datahub_poller.msk import is_region
-from datahub_poller.observe.listening import EVERYWHERE, LOOPBACK
+from datahub_poller.observe.listening import EVERYWHERE, EVERYWHERE_6, LOOPBACK, address_of
 
 _SERVER = re.compile(r"(?:[A-Za-z_]+://)?(?:\[[0-9A-Fa-f:.%\w]+\]|[^\s:/\[\]@]+)(?::(?P<port>[0-9]{1,5}))?")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
@@ -240,11 +239,15 @@ def listening_address(value: Any) -> str:
     if value == "localhost":
         return LOOPBACK
     try:
-        return str(IPv4Address(value))
-    except (ValueError, TypeError):
-        raise Wrong(
-            f"must be an IPv4 address of this machine, such as {LOOPBACK}, or {EVERYWHERE} for all of them"
-        ) from None
+        if isinstance(value, str) and "%" not in value:
+            return str(address_of(value))
+    except ValueError:
+        pass
+    raise Wrong(
+        f"must be an IPv4 or IPv6 address of this machine, such as {LOOPBACK} or ::1",
+        f'For all of them, write {EVERYWHERE} (IPv4) or "{EVERYWHERE_6}" (IPv6 and IPv4). YAML needs quotes around '
+        f'"{EVERYWHERE_6}".',
+    )
 
 
 def status_port(value: Any) -> int | None:

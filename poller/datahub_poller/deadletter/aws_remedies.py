@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from datahub_poller.aws import about_credentials
+from datahub_poller.proxies import AWS_REMEDY, is_proxys
 
 _SETTINGS = "dead_letter.config"
 _KEYS: Final = frozenset(
@@ -28,10 +29,8 @@ _NETWORK: Final = frozenset(
         "EndpointConnectionError",
         "HTTPClientError",
         "IncompleteReadError",
-        "ProxyConnectionError",
         "ReadTimeoutError",
         "ResponseStreamingError",
-        "SSLError",
     }
 )
 _BUSY: Final = frozenset(
@@ -103,6 +102,10 @@ def sqs_remedy(code: str, right: str, queue: str) -> str:
 def _remedy(code: str, service: str) -> str:
     if about_credentials(code) or code in _KEYS:
         return f"see the AWS credentials, {_SETTINGS}.region and .profile"
+    if is_proxys(code):
+        return f"a proxy is away or refuses: {AWS_REMEDY}"
+    if code == "SSLError":
+        return f"see AWS_CA_BUNDLE (or REQUESTS_CA_BUNDLE), if {service} is reached by a certificate of your own"
     if code in _CLOCK:
         return "set this machine's clock"
     if code in _NETWORK:

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-from datahub_poller.aws import Account, code_of
+from datahub_poller.aws import Account, code_of, detail_of
 
 Answer = TypeVar("Answer")
 
@@ -86,6 +86,6 @@ def _let_go(error: BaseException) -> None:
 def _refused(error: Exception) -> Refused:
     response = getattr(error, "response", None)
     if not isinstance(response, dict):
-        return Refused(code_of(error), str(error))
+        return Refused(code_of(error), detail_of(error))
     said = response.get("Error", {}).get("Message")
     return Refused(code_of(error), str(said or error), response.get("ResponseMetadata", {}).get("HTTPStatusCode"))

@@ -7,12 +7,16 @@ retries and no cache of the client's, which `schemas` has better. The client is 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
+from datahub_poller.decode import registry_tls
+from datahub_poller.decode.registry_way import RegistryWay
 from datahub_poller.decode.writer_schema import FetchedSchema
 from datahub_poller.errors import Poison, SchemaNotFound, Transient
 from datahub_poller.model import SchemaKey
+from datahub_poller.proxies import Proxy, proxy_of, without_credentials
 
 if TYPE_CHECKING:
     from confluent_kafka.schema_registry import Schema, SchemaReference, SchemaRegistryClient
@@ -29,13 +33,26 @@ _SHORTEST_SECRET: Final = 3
 
 
 class ConfluentRegistry:
-    """`config` is DataHub's `schema_registry_config`: the client's own keys. `timeout` is in seconds, per request."""
+    """`config` is DataHub's `schema_registry_config`: the client's own keys. `timeout` is in seconds, per request.
 
-    def __init__(self, url: str, config: Mapping[str, Any], timeout: float = 5.0) -> None:
-        self._config = {"timeout": timeout, "max.retries": 0, **config, "url": url}
-        self._place = "the schema registry " + ", ".join(map(_without_credentials, url.split(",")))
+    `environ` is the process's, in which the client looks for a proxy by itself.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        config: Mapping[str, Any],
+        timeout: float = 5.0,
+        environ: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        self._trust = registry_tls.trusted(config, environ if "https:" in url else {})
+        more = registry_tls.settings(config, self._trust)
+        self._config = {"timeout": timeout, "max.retries": 0, **more, **config, "url": url}
+        self._place = "the schema registry " + ", ".join(map(without_credentials, url.split(",")))
         self._prepared: list[SchemaRegistryClient] = []
-        self._secrets = sorted(_secrets(url, config), key=len, reverse=True)
+        proxy = _proxy(url, config, environ)
+        self._way = RegistryWay(proxy and proxy[0], tunnel="http:" not in url)
+        self._secrets = sorted(_secrets(url, config, "" if proxy is None else proxy[1]), key=len, reverse=True)
 
     def __repr__(self) -> str:
         return f"ConfluentRegistry({self._place})"
@@ -72,7 +89,8 @@ class ConfluentRegistry:
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise self._away("answers, but not as a schema registry does", error) from None
         except Exception as error:  # noqa: BLE001 - the client lets the errors of its HTTP library through
-            raise self._away("gives no answer", error) from None
+            told = registry_tls.refused_handshake(error, self._config, self._trust) or self._way.failed(error)
+            raise self._away("gives no answer" + (f": {told}" if told else ""), error) from None
 
     def _fetched(self, client: SchemaRegistryClient, name: int | str) -> FetchedSchema:
         from confluent_kafka.schema_registry.error import SchemaRegistryError  # noqa: PLC0415 - slow, and only now
@@ -119,7 +137,8 @@ class ConfluentRegistry:
     def _refused(self, error: Any) -> Transient:
         status = error.http_status_code
         remedy = ": see `schema_registry_config` (basic.auth.user.info, bearer.auth.*)" if status in _REFUSALS else ""
-        return Transient(self._masked(f"{self._place} answers HTTP {status}{remedy}: {error.error_message}"))
+        told = self._way.refused(status) or f"answers HTTP {status}{self._way.perhaps(status)}{remedy}"
+        return Transient(self._masked(f"{self._place} {told}: {error.error_message}"))
 
     def _away(self, what: str, error: Exception) -> Transient:
         return Transient(f"{self._place} {what}: {type(error).__name__}: {self._masked(str(error))}")
@@ -142,8 +161,10 @@ class ConfluentRegistry:
         try:
             return SchemaRegistryClient(self._config)
         except Exception as error:  # noqa: BLE001 - a wrong key, a file that is not there, broken TLS
-            what = "cannot be asked: see `schema_registry_url` and `schema_registry_config`"
-            raise self._away(what, error) from None
+            files = registry_tls.unusable_files(error, self._config, self._trust)
+            told = f"see `schema_registry_config`: {files}" if files else self._way.unusable(error)
+            what = told or "see `schema_registry_url` and `schema_registry_config`"
+            raise self._away(f"cannot be asked: {what}", error) from None
 
 
 def _described(name: int | str, error_code: int | None) -> str:
@@ -153,16 +174,23 @@ def _described(name: int | str, error_code: int | None) -> str:
     return f"schema with the GUID {name}{doubt}"
 
 
-def _without_credentials(url: str) -> str:
-    before, at, after = url.strip().rpartition("@")
-    scheme, slashes, _ = before.rpartition("//")
-    return f"{scheme}{slashes}{after}" if at else after
+def _proxy(url: str, config: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[Proxy, str] | None:
+    """The proxy on the way, and its URL with any credentials."""
+    if given := config.get("proxy"):
+        remedy = "correct `proxy` in `schema_registry_config`, or leave it out"
+        return Proxy(without_credentials(str(given)), "`proxy` in `schema_registry_config`", remedy), str(given)
+    for each in url.split(","):
+        if (found := proxy_of(each, environ)) is not None:
+            name, value = found
+            remedy = f"correct {name} in the environment, or name the registry's host in NO_PROXY"
+            return Proxy(without_credentials(value), name, remedy), value
+    return None
 
 
-def _secrets(url: str, config: Mapping[str, Any]) -> Iterator[str]:
+def _secrets(url: str, config: Mapping[str, Any], proxy: str) -> Iterator[str]:
     """Every form in which a password could stand in an error's text. Taken from the URL generously: it may be wrong."""
     given = [str(config[key]) for key in _SECRET_KEYS if config.get(key)]
-    given += [each.strip().rpartition("@")[0].rpartition("//")[2] for each in url.split(",")]
+    given += [each.strip().rpartition("@")[0].rpartition("//")[2] for each in (*url.split(","), proxy)]
     for secret in given:
         for form in (secret, secret.partition(":")[2]):
             for text in (form, unquote(form)):

@@ -12,10 +12,11 @@ import threading
 import uuid
 from typing import TYPE_CHECKING, Any, Final
 
-from datahub_poller.aws import Account, about_credentials, code_of
+from datahub_poller.aws import Account, about_credentials, code_of, detail_of
 from datahub_poller.decode.writer_schema import FetchedSchema
 from datahub_poller.errors import Poison, SchemaNotFound, Transient
 from datahub_poller.model import SchemaKey
+from datahub_poller.proxies import AWS_REMEDY, is_proxys
 
 if TYPE_CHECKING:
     from aws_schema_registry.schema import SchemaVersion
@@ -95,6 +96,10 @@ class GlueRegistry:
         code = code_of(error)
         if (refused := self._account.why_not_assumed(error)) is not None:
             return Transient(f"{self._place} cannot be asked: {refused}")
+        if is_proxys(code):
+            return Transient(
+                f"{self._place} cannot be asked: a proxy is away or refuses: {AWS_REMEDY}: {detail_of(error)}"
+            )
         remedy = ": see the AWS credentials, region and profile" if about_credentials(code) else ""
         if code in ("AccessDeniedException", "UnrecognizedClientException", "ExpiredTokenException"):
             remedy = ": the role needs glue:GetSchemaVersion on all schemas, and valid credentials"

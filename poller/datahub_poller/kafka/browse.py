@@ -15,6 +15,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from datahub_poller.errors import CannotStart, Fatal, Transient
+from datahub_poller.gaps import READ_PAST_END, RETENTION
 from datahub_poller.kafka.begin import ASK_SECONDS
 from datahub_poller.kafka.client_log import ClientLog
 from datahub_poller.kafka.oauth import TokenSource
@@ -217,14 +218,15 @@ class Browser:
             return
         for tp in sorted(self._lost):
             try:
-                low, _ = self._ends(tp)
+                low, high = self._ends(tp)
             except (KafkaException, Transient) as error:
                 self._lost_at = self._clock() + 1.0
                 self.trouble.found(f"{tp} is out of range and could not be moved: {why(error)}")
                 continue
             self._lost.discard(tp)
-            self._tell(f"{tp}: records are gone from the log before they were read: going on at {low}")
             where = [KafkaPartition(*tp, low)]
+            past_end = self._consumer.position(where)[0].offset > high
+            self._tell(f"{tp}: {READ_PAST_END if past_end else RETENTION}: going on at {low}")
             self._consumer.incremental_unassign(where)
             self._consumer.incremental_assign(where)
 

@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
-from datahub_poller.aws import Account, about_credentials, code_of, provider_of, seconds_left
+from datahub_poller.aws import Account, about_credentials, code_of, detail_of, provider_of, seconds_left
 from datahub_poller.msk import Identity, identity, is_region
+from datahub_poller.proxies import AWS_REMEDY, is_proxys
 
 _SET_REGION: Final = "Set source.config.connection.auth.region, or AWS_REGION"
 TOLERANCE: Final = 300.0
@@ -96,6 +97,8 @@ class MskIam:
             return f"AWS says that the credentials are not valid any more ({code}): renew them"
         if (refused := self._account.why_not_assumed(error)) is not None:
             return refused
+        if is_proxys(code):
+            return f"{self._to_look_at()} (AWS could not be asked: a proxy is away or refuses: {AWS_REMEDY})"
         return f"{self._to_look_at()} (AWS could not be asked: {code})"
 
     def _skew(self, response: Mapping[str, Any]) -> str | None:
@@ -126,6 +129,8 @@ class MskIam:
             refused = self._account.why_not_assumed(error)
             if refused is not None:
                 raise ValueError(refused) from error
+            if is_proxys(code_of(error)):
+                raise ValueError(f"a proxy is away or refuses: {AWS_REMEDY}: {detail_of(error)}") from error
             if about_credentials(code_of(error)):
                 raise ValueError(f"{_NO_CREDENTIALS} ({error})") from error
             raise

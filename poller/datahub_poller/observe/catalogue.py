@@ -172,7 +172,7 @@ CATALOGUE: Final[tuple[Metric, ...]] = (
     _counter("late_results", "late_results", "Results that came after their partition was gone.", "LateResults"),
     _counter("abandoned_calls", "abandoned_calls", "Calls still running when their partition went.", "AbandonedCalls"),
     _counter(
-        "records_missing", "records_missing", "Records gone from the log before they were read.", "MissingRecords"
+        "records_missing", "records_missing", "Records that retention deleted before they were read.", "MissingRecords"
     ),
     _counter("rebalances", "rebalances", "Times that partitions were assigned.", "Rebalances"),
     _counter("schema_fetches", "schema_fetches", "Questions to a schema registry.", "SchemaFetches"),

@@ -7,7 +7,6 @@ on this machine can give none. Knows nothing of what orders are: a callable take
 from __future__ import annotations
 
 import hmac
-import ipaddress
 import json
 import logging
 import time
@@ -19,6 +18,7 @@ from io import BufferedIOBase
 from typing import Any, NamedTuple
 
 from datahub_poller.model import Answer
+from datahub_poller.observe.listening import is_loopback
 from datahub_poller.observe.logs import Throttle, get_logger, log_event
 
 BODY_LIMIT = 16 * 1024
@@ -89,7 +89,7 @@ class Orders:
                 return Reply(
                     HTTPStatus.UNAUTHORIZED, "the token of status.token is needed: Authorization: Bearer TOKEN"
                 )
-        elif not _is_loopback(client):
+        elif not is_loopback(client):
             return Reply(HTTPStatus.FORBIDDEN, "orders come from this machine only; set status.token to allow others")
         if headers.get("Origin") is not None:
             return Reply(HTTPStatus.FORBIDDEN, "a web page gives no orders (there is an Origin header)")
@@ -104,13 +104,6 @@ def _shows(headers: Message, token: str) -> bool:
     # http.server reads headers as Latin-1, whatever was sent.
     same = hmac.compare_digest(shown.strip().encode("latin-1", "replace"), token.encode())
     return same and scheme.lower() == "bearer"
-
-
-def _is_loopback(client: str) -> bool:
-    try:
-        return ipaddress.ip_address(client).is_loopback
-    except ValueError:
-        return False
 
 
 def _read(headers: Message, body: BufferedIOBase) -> bytes | Reply:

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from datahub_poller.errors import PollerError
 from datahub_poller.observe.asking import ask
-from datahub_poller.observe.listening import LOOPBACK
+from datahub_poller.observe.listening import LOOPBACK, in_url
 from datahub_poller.observe.scrub import one_line
 
 UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
@@ -44,7 +44,7 @@ COLUMNS = (
 
 def fetch_status(port: int, timeout: float = 5.0, host: str = LOOPBACK) -> dict[str, Any]:
     """What the poller that listens there says of itself. Raises PollerError with what to look at."""
-    url = f"http://{host}:{port}/status"
+    url = f"http://{in_url(host)}:{port}/status"
     answered = ask(url, timeout)
     if answered.code != HTTPStatus.OK:
         raise PollerError(f"{url} answered {answered.code} {answered.reason}: this is no poller's status port")

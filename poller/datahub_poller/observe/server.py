@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -18,7 +19,7 @@ from typing import Any
 
 from datahub_poller.errors import CannotStart
 from datahub_poller.observe.catalogue import Moment
-from datahub_poller.observe.listening import EVERYWHERE, LOOPBACK
+from datahub_poller.observe.listening import EVERYWHERE, EVERYWHERE_6, LOOPBACK, in_url, is_loopback
 from datahub_poller.observe.logs import Throttle
 from datahub_poller.observe.ordering import TELL_SECONDS, Bring, Orders
 from datahub_poller.observe.prometheus import CONTENT_TYPE, page
@@ -29,6 +30,9 @@ from datahub_poller.observe.status import LIVE_SECONDS, Board, as_document
 READ_SECONDS = 5.0
 CONNECTIONS = 16
 THERE_ARE = "/livez, /healthz, /readyz, /status and /metrics"
+
+_NOT_HERE = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+"""No address of this machine, or of a family that it does not have."""
 
 Answer = Callable[[str], tuple[HTTPStatus, str, str]]
 """From a path to the status code, the content type and the text."""
@@ -67,13 +71,14 @@ class StatusServer:
             server = _Server((self._host, self._port), self._answer, self._orders)
         except (OSError, OverflowError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            if isinstance(error, OSError) and error.errno == errno.EADDRNOTAVAIL:
+            if isinstance(error, OSError) and error.errno in _NOT_HERE:
                 raise CannotStart(
                     f"status.host: cannot listen on {self._host}: {reason}. It must be an address of this machine, "
                     f"or {EVERYWHERE} for all of them"
                 ) from error
+            where = f"{in_url(self._host)}:{self._port}"
             raise CannotStart(
-                f"status.port: cannot listen on {self._host}:{self._port}: {reason}. Set another port in status.port, "
+                f"status.port: cannot listen on {where}: {reason}. Set another port in status.port, "
                 "or let one be chosen with --status-port 0"
             ) from error
         self._server = server
@@ -158,13 +163,16 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int], answer: Answer, orders: Orders | None) -> None:
         self.answer = answer
-        self.reached_by_name = address[0] != LOOPBACK
+        self.reached_by_name = not is_loopback(address[0])
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self.orders = orders
         self._room = threading.BoundedSemaphore(CONNECTIONS)
         super().__init__(address, _Handler)
 
     def server_bind(self) -> None:
         """Bind without HTTPServer's look-up of the host's name, which may hang where DNS does."""
+        if self.address_family == socket.AF_INET6:  # a system may have it otherwise by default
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(self.server_address[0] != EVERYWHERE_6))
         TCPServer.server_bind(self)
         self.server_name, self.server_port = "localhost", int(self.server_address[1])
 
@@ -215,9 +223,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _names_this_machine(self) -> bool:
         """Whether it does, or may be called what it likes; where not, that is the answer."""
-        named = self.server.reached_by_name or all(_is_loopback(host) for host in self.headers.get_all("Host", []))
+        named = self.server.reached_by_name or all(_names_loopback(host) for host in self.headers.get_all("Host", []))
         if not named:
-            self._send(HTTPStatus.FORBIDDEN, "text/plain", f"forbidden: ask for {LOOPBACK} or localhost\n")
+            self._send(HTTPStatus.FORBIDDEN, "text/plain", f"forbidden: ask for {LOOPBACK}, [::1] or localhost\n")
         return named
 
     def _send(self, code: HTTPStatus, kind: str, text: str) -> None:
@@ -240,7 +248,10 @@ class _Handler(BaseHTTPRequestHandler):
         """Keep no access log."""
 
 
-def _is_loopback(host: str) -> bool:
+def _names_loopback(host: str) -> bool:
+    """Whether a Host header names this machine by its loopback, with a port or without."""
     name, colon, port = host.strip().rpartition(":")
     bare = name if colon and port.isdigit() else host.strip()
-    return bare.lower() in {"localhost", LOOPBACK, "[::1]"}
+    if bare.startswith("[") and bare.endswith("]"):
+        return ":" in bare and is_loopback(bare[1:-1])
+    return bare.lower() == "localhost" or (":" not in bare and is_loopback(bare))

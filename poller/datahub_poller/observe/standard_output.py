@@ -11,7 +11,20 @@ import os
 import select
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
+
+_LENIENT: Final = frozenset({"backslashreplace", "ignore", "namereplace", "replace", "xmlcharrefreplace"})
+
+
+def lenient(errors: str | None) -> str:
+    """An error handler for a text stream with which no text fails: the one that is set, or escapes."""
+    return errors if errors in _LENIENT else "backslashreplace"
+
+
+def make_lenient(stream: object) -> None:
+    """Let the stream write what its encoding cannot hold as escapes."""
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors=lenient(stream.errors))
 
 
 class StandardOutput(io.RawIOBase):
@@ -31,8 +44,8 @@ class StandardOutput(io.RawIOBase):
         self._fails = False
 
     def text(self, encoding: str | None = None, errors: str | None = None) -> io.TextIOWrapper:
-        """A stream that writes here line by line."""
-        return io.TextIOWrapper(io.BufferedWriter(self), encoding, errors, line_buffering=True)
+        """A stream that writes here line by line. No text makes it fail."""
+        return io.TextIOWrapper(io.BufferedWriter(self), encoding, lenient(errors), line_buffering=True)
 
     def line(self, text: str) -> None:
         """Write a line of its own, whatever was written before."""

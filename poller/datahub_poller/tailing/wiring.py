@@ -48,7 +48,9 @@ def open_browser(action: ActionFile, environ: Mapping[str, str], tell: Callable[
     return Browser(properties, time.monotonic, tell, get_logger("datahub_poller.kafka"))
 
 
-def tail(action: ActionFile, browser: Browser, wanted: Wanted, tell: Callable[[str], None]) -> Tail:
+def tail(
+    action: ActionFile, environ: Mapping[str, str], browser: Browser, wanted: Wanted, tell: Callable[[str], None]
+) -> Tail:
     """All of it wired, and the broker asked where to begin. Raises CannotStart, ConfigError."""
     admitted = compile_filters(action.filters, action.filter)
     topics = topics_of(action, admitted, wanted)
@@ -59,7 +61,7 @@ def tail(action: ActionFile, browser: Browser, wanted: Wanted, tell: Callable[[s
         begin = Last(max(begin.records, LOOK_BACK))
     spans = browser.begin(topics, begin, patience)
     fetches = Fetches()
-    schemas = Schemas(app.registries(action), fetches.submit)
+    schemas = Schemas(app.registries(action, environ), fetches.submit)
     intake = Intake(
         framing=action.source.config.schema_registry.type,
         routes={topic: route for route, topic in action.source.config.topic_routes.items()},
