@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Literal, NamedTuple
 
@@ -15,8 +16,9 @@ from datahub_poller import app
 from datahub_poller.config import ActionFile, consumer_properties
 from datahub_poller.decode.schemas import Registry
 from datahub_poller.errors import CannotStart, Transient
-from datahub_poller.kafka import reach
+from datahub_poller.kafka import assignors, reach
 from datahub_poller.observe.listening import in_url
+from datahub_poller.observe.logs import get_logger
 from datahub_poller.observe.server import StatusServer
 from datahub_poller.observe.status import Board
 from datahub_poller.signals import as_before
@@ -26,8 +28,13 @@ Verdict = Literal["ok", "failed", "warning", "skipped"]
 BROKER_SECONDS = 10.0
 """The brokers get no longer than this to answer, however patient `run` is."""
 
+ASSIGNOR_SECONDS = 2.0
+"""What the brokers' settings are waited for: not everybody may read them."""
+
 CLIENT_SECONDS = 12.0
 """On top of what a client is given: librdkafka alone waits ten seconds for a token."""
+
+LOG = get_logger("datahub_poller.kafka")
 
 _ADDRESSES = {
     "confluent": "source.config.connection.schema_registry_url",
@@ -60,6 +67,7 @@ def _all(action: ActionFile, environ: Mapping[str, str], parts: app.Outside, off
     if here or not offline:
         yield _try("dead letters", lambda: _writable(parts))
     if offline:
+        yield from _assignor(consumer_properties(action, environ)[0], None)
         elsewhere = () if here else ("dead letters",)
         for step in (*elsewhere, "broker", "topics", *(_registry_step(name) for name in parts.registries)):
             yield Finding(step, "skipped", "--offline")
@@ -108,10 +116,14 @@ def _kafka(action: ActionFile, environ: Mapping[str, str], parts: app.Outside) -
     limit = min(action.source.config.connection.client_timeout_seconds, BROKER_SECONDS)
     states: dict[str, str] = {}
     group: list[str | None] = []
+    known: list[frozenset[str] | None] = []
 
     def ask() -> str:
         consumer = app.source(action, environ)
         try:
+            if assignors.KEY in consumer.properties:
+                consumer.reach.ask(parts.topics, limit)  # where no broker answers, that is what is told
+                known.append(assignors.known_assignors(consumer.properties, time.monotonic, LOG, ASSIGNOR_SECONDS))
             states.update(consumer.reach.ask(parts.topics, limit))
             group.append(consumer.reach.group_refusal(parts.topics[0]) if parts.topics else None)
         finally:
@@ -130,9 +142,18 @@ def _kafka(action: ActionFile, environ: Mapping[str, str], parts: app.Outside) -
                 yield Finding(f"topic {topic}", "failed", f"{reach.MISSING}; {hint}")
             case refused:
                 yield Finding(f"topic {topic}", "failed", refused)
+    for told in known:
+        yield from _assignor(consumer_properties(action, environ)[0], told)
     for refusal in group:
         if refusal is not None:
             yield Finding(f"group {action.name}", "failed", refusal)
+
+
+def _assignor(properties: Mapping[str, object], known: frozenset[str] | None) -> Iterator[Finding]:
+    name = properties.get(assignors.KEY)
+    if name is not None and (doubt := assignors.doubt(str(name), known)) is not None:
+        where = f"{reach.CONSUMER_CONFIG}.{assignors.KEY}"
+        yield Finding("group", "warning" if known is None else "failed", f"{where}: {doubt}")
 
 
 def _registry(action: ActionFile, name: str, registry: Registry) -> Finding:

@@ -28,6 +28,8 @@ from datahub_poller.parts import Part, Paused
 from datahub_poller.progress import Progress
 from datahub_poller.works import Flight, Invoke, WriteLetters
 
+JOINING_SECONDS = 60.0
+"""A group lets a member in within seconds, unless others still work for it. Longer is worth a look."""
 SLOW_WRITE_SECONDS = 10.0
 """A sink that takes longer hangs: a network file system that is away refuses nothing."""
 
@@ -98,7 +100,7 @@ def _state(poller: Poller, reasons: tuple[str, ...]) -> PollerState:
     if poller.stopping:
         return "stopping"
     if not poller.ledger.lanes and not poller.source.missing.issuperset(poller.settings.topics):
-        return "starting" if poller.rebalances == 0 else "waiting"
+        return "waiting" if poller.source.joined else "starting"
     if poller.ledger.all_paused is not None:
         return "paused"
     return "waiting" if reasons else "running"
@@ -111,6 +113,8 @@ def _reasons(poller: Poller, partitions: tuple[PartitionStatus, ...], now: float
         reasons.append(f"halted before {ledger.halt.record}: {ledger.halt.failure}")
     if poller.source_trouble is not None:
         reasons.append(f"kafka: {poller.source_trouble}")
+    if not ledger.lanes and not poller.source.joined and now - poller.started > JOINING_SECONDS and not poller.stopping:
+        reasons.append("group: it has not let this process in")
     reasons += [f"topic {topic} does not exist" for topic in sorted(poller.source.missing)]
     if poller.commits.trouble is not None:
         reasons.append(f"commits fail: {poller.commits.trouble}")

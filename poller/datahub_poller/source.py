@@ -66,6 +66,10 @@ class Source(Protocol):
         """The log's ends, as far as known without asking."""
 
     @property
+    def joined(self) -> bool:
+        """Whether the group has let this member in, be it without partitions."""
+
+    @property
     def missing(self) -> frozenset[str]:
         """The subscribed topics that do not exist, as far as known without asking."""
 

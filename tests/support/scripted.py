@@ -207,6 +207,10 @@ class ScriptedSource:
         return {tp: self._broker.log(tp).high for tp in partitions if tp in self._positions}
 
     @property
+    def joined(self) -> bool:
+        return self._assigned_generation > 0
+
+    @property
     def missing(self) -> frozenset[str]:
         return frozenset(topic for topic in self.topics if not self._broker.logs.get(topic))
 

@@ -245,6 +245,10 @@ class Watched:
         return self.inner.ends(partitions)
 
     @property
+    def joined(self) -> bool:
+        return self.inner.joined
+
+    @property
     def missing(self) -> frozenset[str]:
         return self.inner.missing
 

@@ -113,7 +113,7 @@ def test_partitions_out_of_range_are_asked_for_within_a_bound_and_none_starves_b
     source._listener = listener
     every = [TopicPartition("t", number) for number in range(42)]
     source._starts = dict.fromkeys(every, 0)
-    source._gaps = dict.fromkeys(every, None)
+    source._out_of_range.add(every)
     for _ in range(60):
         began = clock.now
         source.poll(1, 0.0)

@@ -76,6 +76,10 @@ class Beginnings:
         self._waiting_since: dict[str, float] = {}
         self._stored: dict[TopicPartition, str] = {}
 
+    def use(self, consumer: Consumer) -> None:
+        """Ask through this one from now on."""
+        self._consumer = consumer
+
     def look(self) -> None:
         """Note where the topics end now: joining may take minutes, and `latest` means the start of this process.
 

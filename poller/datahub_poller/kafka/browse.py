@@ -18,6 +18,7 @@ from datahub_poller.errors import CannotStart, Fatal, Transient
 from datahub_poller.gaps import READ_PAST_END, RETENTION
 from datahub_poller.kafka.begin import ASK_SECONDS
 from datahub_poller.kafka.client_log import ClientLog
+from datahub_poller.kafka.fatal import is_fatal, remedied
 from datahub_poller.kafka.oauth import TokenSource
 from datahub_poller.kafka.reach import CONSUMER_CONFIG, Reach
 from datahub_poller.kafka.records import Records
@@ -199,8 +200,8 @@ class Browser:
 
     def _on_message_error(self, message: Message, error: KafkaError) -> None:
         topic = message.topic()
-        if error.fatal():
-            raise Fatal(f"Kafka client: {error.str()}")
+        if is_fatal(error):
+            raise Fatal(f"Kafka client: {remedied(error)}")
         if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
             raise Fatal(topic_refused(str(topic), error.str()))
         if error.code() in OUT_OF_RANGE and topic is not None:

@@ -14,10 +14,11 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException
 
 from datahub_poller.errors import CannotStart, TooLarge, Transient
+from datahub_poller.kafka.fatal import is_fatal
 from datahub_poller.kafka.produce_client import Client, Reports
 from datahub_poller.kafka.produce_reach import WriteReach
 from datahub_poller.kafka.produce_settings import Settings
-from datahub_poller.kafka.produce_words import FATAL, failure, in_the_way, spoilt
+from datahub_poller.kafka.produce_words import failure, in_the_way, spoilt
 from datahub_poller.kafka.words import why
 from datahub_poller.model import Message
 
@@ -119,7 +120,7 @@ class Producer:
                 return False
             except KafkaException as error:
                 code = error.args[0].code()
-                if code == FATAL:
+                if is_fatal(error.args[0]):
                     client.spoil(why(error))
                     return False
                 if not last and code != KafkaError.MSG_SIZE_TOO_LARGE:
@@ -139,6 +140,8 @@ class Producer:
     def _judge(self, client: Client, reports: Reports, messages: Sequence[Message], deadline: float) -> None:
         heard = dict(reports.of)
         failed = {number: error for number, error in heard.items() if error is not None}
+        if (fatal := next(filter(is_fatal, failed.values()), None)) is not None:
+            client.spoil(fatal.str())
         if not failed and len(heard) == len(messages):
             client.trouble.reason = client.trouble.refused = None
             return

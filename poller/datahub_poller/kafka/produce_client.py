@@ -15,6 +15,7 @@ from confluent_kafka import Producer as KafkaProducer
 
 from datahub_poller.errors import CannotStart
 from datahub_poller.kafka.client_log import ClientLog
+from datahub_poller.kafka.fatal import is_fatal
 from datahub_poller.kafka.oauth import TokenSource
 from datahub_poller.kafka.produce_settings import Settings
 from datahub_poller.kafka.trouble import Trouble
@@ -94,7 +95,7 @@ class Client:
         self.producer.purge()
 
     def _on_error(self, error: KafkaError) -> None:
-        if error.fatal():
+        if is_fatal(error):
             self.spoil(error.str())
         else:
             self.trouble.on_error(error)

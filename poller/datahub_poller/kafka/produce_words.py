@@ -16,7 +16,6 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported, i
 from datahub_poller.kafka.produce_client import Client
 
 TIMED_OUT: Final = KafkaError._MSG_TIMED_OUT  # noqa: SLF001 - the client's own names begin with an underscore
-FATAL: Final = KafkaError._FATAL  # noqa: SLF001
 MISSING: Final = frozenset(
     {KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART}  # noqa: SLF001
 )

@@ -14,21 +14,26 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from datahub_poller.errors import CannotStart, Fatal, Transient
-from datahub_poller.kafka.begin import ASK_SECONDS, Beginnings
+from datahub_poller.kafka.begin import Beginnings
 from datahub_poller.kafka.client_log import ClientLog
 from datahub_poller.kafka.committing import Committing
+from datahub_poller.kafka.fatal import outcome
+from datahub_poller.kafka.membership import Membership
 from datahub_poller.kafka.memory import Memory
 from datahub_poller.kafka.oauth import TokenSource
+from datahub_poller.kafka.out_of_range import OutOfRange
 from datahub_poller.kafka.reach import CONSUMER_CONFIG, Reach
 from datahub_poller.kafka.records import Records
 from datahub_poller.kafka.topic_ids import TopicIds
 from datahub_poller.kafka.trouble import Trouble
-from datahub_poller.kafka.words import OUT_OF_RANGE, group_refused, says_missing, topic_refused, why
+from datahub_poller.kafka.words import OUT_OF_RANGE, group_refused, topic_refused, why
 from datahub_poller.model import Record, TopicPartition
 from datahub_poller.source import Listener, Start
 from datahub_poller.start import StartAt
 
 AGAIN_SECONDS: Final = 2.0
+REJOIN_SECONDS: Final = 2.0
+"""Between two tries to join under a name that a dead member's session still holds."""
 LOOK_SECONDS: Final = 0.2
 """How often a member looks whether another has committed the group's start positions."""
 
@@ -50,6 +55,7 @@ class KafkaSource:
         self._clock = clock
         self._alive = alive
         self._logger = logger
+        self.properties = properties
         self.servers = f"the Kafka broker {properties.get('bootstrap.servers')}"
         self._incremental = (
             "cooperative" in str(properties.get("partition.assignment.strategy", ""))
@@ -62,25 +68,30 @@ class KafkaSource:
         self._unresolved: set[TopicPartition] = set()
         self._resolve_at = 0.0
         self._paused: frozenset[TopicPartition] = frozenset()
-        self._gaps: dict[TopicPartition, int | None] = {}
-        self._gaps_at = 0.0
         self._topics: Sequence[str] = ()
         self._group = str(properties.get("group.id"))
         self._trouble = Trouble(clock)
         if isinstance(token := properties.get("oauth_cb"), TokenSource):
             self._trouble.cause = token.why_refused
         self._ids = TopicIds(properties, clock, logger)
+        self._out_of_range = OutOfRange(self._ids, self._trouble, self._read_from, clock, alive)
+        self._membership = Membership(properties, self._group, clock, logger)
         self._memory = Memory(self._ids.read)
         self._committing = Committing(self._group, self._memory)
-        config = {**properties, "error_cb": self._trouble.on_error, "on_commit": self._committing.on_commit}
-        try:
-            self._consumer = Consumer(config, logger=ClientLog(logger, clock, self._trouble.heard))
-        except (KafkaException, SystemError, ValueError, TypeError) as error:
-            raise CannotStart(f"{CONSUMER_CONFIG}: the Kafka client does not take it: {why(error)}") from error
+        self._config = {**properties, "error_cb": self._trouble.on_error, "on_commit": self._committing.on_commit}
+        self._client_log = ClientLog(logger, clock, self._trouble.heard)
+        self._rejoin_at: float | None = None
+        self._consumer = self._made()
         self._beginnings = Beginnings(
             self._consumer, start_at, clock, self._committing, self._memory, self._ids, logger, alive
         )
         self.reach = Reach(self._consumer, self._trouble, self.servers, self._group, clock, alive)
+
+    def _made(self) -> Consumer:
+        try:
+            return Consumer(self._config, logger=self._client_log)
+        except (KafkaException, SystemError, ValueError, TypeError) as error:
+            raise CannotStart(f"{CONSUMER_CONFIG}: the Kafka client does not take it: {why(error)}") from error
 
     # -- the group
 
@@ -91,9 +102,42 @@ class KafkaSource:
         self._committing.answer = listener.committed
         self._topics = self._beginnings.topics = topics
         self._beginnings.look()
+        self._join()
+
+    def _join(self) -> None:
+        self._membership.joining()
         self._consumer.subscribe(
-            list(topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+            list(self._topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
+
+    def _rejoin(self) -> None:
+        """Join with a new consumer, if it is time: the old one will never work again."""
+        if self._rejoin_at is None or self._clock() < self._rejoin_at:
+            return
+        self._alive()
+        self._rejoin_at = None
+        self._consumer.close()
+        self._consumer = self._made()
+        self._beginnings.use(self._consumer)
+        self._join()
+
+    def _out_of_the_group(self, error: KafkaError) -> bool:
+        """Whether the error keeps this member out. Raises Fatal where waiting does not help."""
+        match outcome(error):
+            case None:
+                return False
+            case ("fatal", reason):
+                raise Fatal(f"Kafka client: {reason}")
+            case ("rejoin", reason):
+                assert self._listener is not None
+                if gone := self._starts.keys() | self._unresolved:
+                    self._unresolved, self._starts, self._paused = set(), {}, frozenset()
+                    self._listener.lost(gone)
+                self._rejoin_at = self._clock() + REJOIN_SECONDS
+                self._trouble.refuse(None, reason)
+            case (_, reason):
+                self._trouble.refuse(None, reason)
+        return True
 
     def close(self) -> None:
         """Leave the group and end."""
@@ -101,6 +145,7 @@ class KafkaSource:
             self._consumer.close()
         finally:
             self._ids.close()
+            self._membership.close()
 
     def _on_assign(self, _: Consumer, partitions: list[KafkaPartition]) -> None:
         # Where they begin is asked for once `consume` has returned: confluent-kafka aborts the process at the next
@@ -110,6 +155,7 @@ class KafkaSource:
         self._ids.exist({tp.topic for tp in tps})
         self._resolve_at = self._clock()
         self._beginnings.reassigned()
+        self._membership.assigned()
         if tps:
             self._ids.doubt()
         self._trouble.assigned({tp.topic for tp in tps})
@@ -149,7 +195,7 @@ class KafkaSource:
         self._unresolved -= set(gone)
         for tp in gone:
             self._starts.pop(tp, None)
-            self._gaps.pop(tp, None)
+            self._out_of_range.forget(tp)
         return gone
 
     # -- where partitions begin
@@ -208,12 +254,15 @@ class KafkaSource:
 
         What moves a position waits for the next call: until then the listener has not seen the records of this one.
         """
+        self._rejoin()
         self._ids.look(self._topics)
+        self._membership.look(self._consumer.memberid)
         self._begin()
-        self._gaps |= dict.fromkeys(self._ids.replaced(self._starts))
-        self._close_gaps()
+        self._out_of_range.add(self._ids.replaced(self._starts))
+        if self._listener is not None:
+            self._out_of_range.close(self._consumer, self._listener, self._starts)
         records = self._records.of(self._consumer.consume(limit, timeout), self._on_message_error)
-        if self._trouble.reason is not None and not self._unresolved and not self._gaps:
+        if self._trouble.reason is not None and not self._unresolved and not self._out_of_range:
             held, read = {tp.topic for tp in self._starts}, {record.tp.topic for record in records}
             self._trouble.look_for_recovery(self._consumer, self._topics, held, read)
         return records
@@ -263,12 +312,11 @@ class KafkaSource:
     # -- errors
 
     def _on_message_error(self, message: Message, error: KafkaError) -> None:
-        if error.fatal():
-            raise Fatal(f"Kafka client: {error.str()}")
+        if self._out_of_the_group(error):
+            return
         topic, partition = message.topic(), message.partition()
         if error.code() in OUT_OF_RANGE and topic is not None and partition is not None:
-            self._gaps[self._tp(topic, partition)] = None
-            self._gaps_at = 0.0
+            self._out_of_range.add_at_once(self._tp(topic, partition))
             self._ids.doubt()
         elif error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART and topic:
             self.wait_for(topic)
@@ -285,45 +333,11 @@ class KafkaSource:
         self._memory.know(topic)
 
     @property
+    def joined(self) -> bool:
+        """As an assignment or the brokers said."""
+        return self._membership.joined and not self._unresolved
+
+    @property
     def missing(self) -> frozenset[str]:
         """As the brokers said last: those that the client beside the consumer looks for."""
         return frozenset(self._ids.missing)
-
-    # -- gaps
-
-    def _close_gaps(self) -> None:
-        """Reading a partition that is out of range stands still until it is assigned anew: it cannot be sought."""
-        if not self._gaps or self._clock() < self._gaps_at or self._ids.waiting:
-            return
-        self._gaps = {tp: offset for tp, offset in self._gaps.items() if tp in self._starts}
-        until = self._clock() + ASK_SECONDS
-        for tp in list(self._gaps):
-            self._alive()
-            if self._clock() >= until:  # the group waits for this thread: the others' turn comes
-                return
-            try:
-                self._close_gap(tp)
-            except (KafkaException, Transient) as error:
-                if self._ids.is_new(tp) and says_missing(error):
-                    del self._gaps[tp]  # the new topic has fewer; it is tried again with the next answer about the id
-                    continue
-                self._gaps_at = self._clock() + AGAIN_SECONDS
-                self._gaps[tp] = self._gaps.pop(tp)  # behind those that may be answered
-                self._trouble.found(f"{tp} is out of range and could not be moved: {why(error)}")
-
-    def _close_gap(self, tp: TopicPartition) -> None:
-        assert self._listener is not None
-        offset = self._gaps[tp]
-        if offset is None:  # the listener is asked once, however often it takes to get there
-            asked = KafkaPartition(tp.topic, tp.partition)
-            ends = self._consumer.get_watermark_offsets(asked, timeout=ASK_SECONDS)
-            if ends is None:
-                raise Transient("its ends were not told in time")
-            if self._ids.is_new(tp):
-                offset = self._listener.gap(tp, *ends, new_topic=True)
-                self._ids.moved(tp)
-            else:
-                offset = self._listener.gap(tp, *ends)
-            self._gaps[tp] = offset
-        self._read_from({tp: offset})
-        del self._gaps[tp]

@@ -35,7 +35,7 @@ _CONNECTION: Final = (
     *("retry.backoff.", "broker.", "api.version.", "metadata.recovery.", "log.connection.close", "log.thread.name"),
     *("enable.metrics.push", "receive.message.max.bytes"),
 )
-_FAILURES: Final = (KafkaException, SystemError, ValueError, TypeError)
+FAILURES: Final = (KafkaException, SystemError, ValueError, TypeError)
 
 
 class TopicIds:
@@ -132,13 +132,13 @@ class TopicIds:
 
     def _ask(self, topics: Sequence[str]) -> None:
         if self._client is None:
-            self._client = _made(self._properties, ClientLog(self._logger, self._clock))
+            self._client = made_aside(self._properties, ClientLog(self._logger, self._clock), "topic-ids")
         if not self._client.done():
             return
         try:
             client = self._client.result()
             self._asked = client.describe_topics(TopicCollection(list(topics)), request_timeout=REQUEST_SECONDS)
-        except _FAILURES as error:
+        except FAILURES as error:
             self._client = None
             self._answered(why(error))
 
@@ -182,17 +182,17 @@ def connection_of(properties: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _made(properties: Mapping[str, Any], log: ClientLog) -> Future[AdminClient]:
+def made_aside(properties: Mapping[str, Any], log: ClientLog, name: str) -> Future[AdminClient]:
     """Made on a thread of its own: with oauth_cb it takes a second, or ten if there is no token."""
     future: Future[AdminClient] = Future()
 
     def make() -> None:
         try:
             future.set_result(AdminClient(dict(properties), logger=log))
-        except _FAILURES as error:
+        except FAILURES as error:
             future.set_exception(error)
 
-    threading.Thread(target=make, name="topic-ids", daemon=True).start()
+    threading.Thread(target=make, name=name, daemon=True).start()
     return future
 
 

@@ -11,6 +11,7 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaError, KafkaException
 
 from datahub_poller.errors import Fatal
+from datahub_poller.kafka.fatal import is_fatal, remedied
 from datahub_poller.kafka.words import ALL_DOWN, REFUSED, plain, refuses
 
 RECOVERY_CHECK_SECONDS: Final = 5.0
@@ -35,8 +36,8 @@ class Trouble:
     def on_error(self, error: KafkaError) -> None:
         """From librdkafka, within poll: what it could not do in the background. Raises Fatal."""
         text = plain(error.str())
-        if error.fatal():
-            raise Fatal(f"Kafka client: {text}")
+        if is_fatal(error):
+            raise Fatal(f"Kafka client: {remedied(error)}")
         if refuses(error):
             text = self.refused = self.cause(text)
         if error.code() != ALL_DOWN:

@@ -106,6 +106,12 @@ def _poller_reason(status: Mapping[str, Any], reason: str, partitions: tuple[str
             f"T{reason[1:]}: nothing of it is read until it does, and it is looked for every ten seconds.",
             "Create it; or, if its name is another, say so in source.config.topic_routes.",
         )
+    if reason.startswith("group: "):
+        return Told(
+            "Its group has not let it in: another member still works on what it is to give up, or the coordinator "
+            "does not answer.",
+            "Look at the group's members (kafka-consumer-groups --describe --members) and at this process's log.",
+        )
     if reason.startswith("commits fail: "):
         return Told(
             f"What is done cannot be committed: {reason[14:]}. It would come again after a restart.",
