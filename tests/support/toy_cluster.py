@@ -193,9 +193,8 @@ class ToyMember:
         self.beginnings = Beginnings(
             client, cluster.start_at, lambda: cluster.now, self.committing, self.memory, ids, LOG
         )
-        self.beginnings.topics = cluster.topics
         self._interrupted = False
-        self.beginnings.look()
+        self.beginnings.look(cluster.topics)
         self._interrupted = True
         for topic in cluster.topics:
             if not cluster.of_topic(topic):

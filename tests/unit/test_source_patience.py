@@ -69,6 +69,9 @@ class SlowConsumer:
     def consume(self, _: int, __: float) -> list[Any]:
         return []
 
+    def memberid(self) -> None:
+        return None
+
     def poll(self, _: float) -> None:
         return None
 

@@ -47,7 +47,7 @@ Commits = dict[TopicPartition, Committed]
 
 
 class Beginnings:
-    """Asks through the consumer that it shares with its owner. `topics` are those that the group reads.
+    """Asks through the consumer that it shares with its owner.
 
     `alive` is told before each question.
     """
@@ -63,7 +63,7 @@ class Beginnings:
         logger: logging.Logger,
         alive: Callable[[], None] = lambda: None,
     ) -> None:
-        self.topics: Sequence[str] = ()
+        self._topics: Sequence[str] = ()
         self._alive = alive
         self._consumer = consumer
         self._start_at = start_at
@@ -80,14 +80,13 @@ class Beginnings:
         """Ask through this one from now on."""
         self._consumer = consumer
 
-    def look(self) -> None:
-        """Note where the topics end now: joining may take minutes, and `latest` means the start of this process.
+    def look(self, topics: Sequence[str]) -> None:
+        """The group reads these topics. Notes where they end now: joining may take minutes, and `latest` is the start.
 
         What cannot be told now is asked when the partition comes.
         """
-        if self._start_at != "latest":
-            return
-        for topic in self.topics:
+        self._topics = topics
+        for topic in topics if self._start_at == "latest" else ():
             with suppress(KafkaException, Transient):
                 self._ends |= self._offsets(self._existing(topic), OFFSET_END)
 
@@ -160,7 +159,7 @@ class Beginnings:
         if self._start_at == "earliest":
             return False
         name = short_name(topic)
-        others = (self._committed(self._existing(each)) for each in self.topics if each != topic)
+        others = (self._committed(self._existing(each)) for each in self._topics if each != topic)
         return any(name in known_topics(each.values()) for each in others)
 
     # -- the group's first start on a topic

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
@@ -21,7 +22,7 @@ from datahub_poller.kafka.fatal import outcome
 from datahub_poller.kafka.membership import Membership
 from datahub_poller.kafka.memory import Memory
 from datahub_poller.kafka.oauth import TokenSource
-from datahub_poller.kafka.out_of_range import OutOfRange
+from datahub_poller.kafka.out_of_range import AGAIN_SECONDS, OutOfRange
 from datahub_poller.kafka.reach import CONSUMER_CONFIG, Reach
 from datahub_poller.kafka.records import Records
 from datahub_poller.kafka.topic_ids import TopicIds
@@ -31,7 +32,6 @@ from datahub_poller.model import Record, TopicPartition
 from datahub_poller.source import Listener, Start
 from datahub_poller.start import StartAt
 
-AGAIN_SECONDS: Final = 2.0
 REJOIN_SECONDS: Final = 2.0
 """Between two tries to join under a name that a dead member's session still holds."""
 LOOK_SECONDS: Final = 0.2
@@ -100,8 +100,8 @@ class KafkaSource:
         self._listener = listener
         self._trouble.tell = listener.trouble
         self._committing.answer = listener.committed
-        self._topics = self._beginnings.topics = topics
-        self._beginnings.look()
+        self._topics = topics
+        self._beginnings.look(topics)
         self._join()
 
     def _join(self) -> None:
@@ -291,12 +291,10 @@ class KafkaSource:
         """High watermarks as the last fetches told them."""
         ends: dict[TopicPartition, int] = {}
         for tp in partitions:
-            try:
+            with suppress(KafkaException):
                 _, high = self._consumer.get_watermark_offsets(KafkaPartition(tp.topic, tp.partition), cached=True)
-            except KafkaException:
-                continue
-            if high >= 0:
-                ends[tp] = high
+                if high >= 0:
+                    ends[tp] = high
         return ends
 
     # -- commits
