@@ -30,6 +30,7 @@ TESTS = (
     "tests/unit/test_breaker.py",
     "tests/unit/test_start.py",
     "tests/unit/test_commits.py",
+    "tests/unit/test_fatal_errors.py",
     "tests/properties/test_beginnings.py",
     "tests/unit/test_topic_ids.py",
     "tests/unit/test_report.py",
