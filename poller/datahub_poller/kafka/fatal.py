@@ -1,7 +1,8 @@
 """Errors that keep a consumer out of its group: which are final, which pass by themselves, and what to do about each.
 
-Knows codes and texts, and no client. librdkafka reports a fatal error as a message whose error has the code `_FATAL` and no flag, or through its error
-callback with the flag and the first cause's code. A message's text names that cause in the broker's words.
+Knows codes and texts, and no client. librdkafka reports a fatal error as a message whose error has the code `_FATAL`
+and no flag, or through its error callback with the flag and the first cause's code. A message's text names that cause
+in the broker's words.
 """
 
 from __future__ import annotations
