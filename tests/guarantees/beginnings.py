@@ -23,6 +23,7 @@ from datahub_poller.demo import samples
 from datahub_poller.demo.registry import RegistryServer
 from datahub_poller.model import TopicPartition
 from guarantees import gather, group_log, oracles, recording
+from guarantees.cells import COMPACTED
 from guarantees.processes import Processes
 from guarantees.setting import Setting, action_file
 from guarantees.topics import Topics
@@ -52,6 +53,8 @@ class Shape(NamedTuple):
     taken_over: bool
     """Whether another tool has committed for partition 0, and for nothing else."""
     members: int
+    compacted: bool
+    """Whether the topics are compacted; their keys come again then."""
 
 
 def shape_of(chance: random.Random) -> Shape:
@@ -62,6 +65,7 @@ def shape_of(chance: random.Random) -> Shape:
         absent=chance.random() < 0.4,
         taken_over=chance.random() < 0.2,
         members=chance.randint(1, 3),
+        compacted=chance.random() < 0.2,
     )
 
 
@@ -86,7 +90,9 @@ class History:
         self.bootstrap = bootstrap
         self.added = 0
         names = {route: f"{name}-{route}" for route in SCHEMAS}
-        settings = {"message.timestamp.type": "LogAppendTime"} if self.shape.append_time else {}
+        settings = dict(COMPACTED) if self.shape.compacted else {}
+        if self.shape.append_time:
+            settings["message.timestamp.type"] = "LogAppendTime"
         self.topics = Topics(bootstrap, name, names, self.shape.partitions, settings)
         self.there = ["mcl"] if self.shape.absent else ["mcl", "pe"]
         self.processes = Processes(directory, lambda _: False)
@@ -141,7 +147,8 @@ class History:
     def _send(self, topic: str, value: bytes, partition: int, at: int) -> None:
         def taken() -> bool:
             self._producer.list_topics(topic, timeout=5.0)  # it goes by what it knows of a topic
-            self._producer.produce(topic, value, f"good-{self._sent}", partition, timestamp=at)
+            key = self._sent % 5 if self.shape.compacted else self._sent
+            self._producer.produce(topic, value, f"good-{key}", partition, timestamp=at)
             return True
 
         self.topics.patiently(taken, f"{topic}-{partition} cannot be written to")
