@@ -67,3 +67,16 @@ def test_latest_means_the_start_of_the_process_however_long_joining_takes():
     cluster.now += 300.0
     cluster.drain()
     assert cluster.delivered == {tp: set(range(end, end + 3)) for tp, end in before.items()}
+
+
+def test_a_member_that_stood_still_after_its_look_looks_again_before_it_commits_for_all():
+    cluster = ToyCluster(1, {"one": 2})
+    cluster.start()
+    (member,) = cluster.members
+    cluster.meanwhile = lambda: setattr(cluster, "now", cluster.now + 6.0)
+    member.turn()
+    assert (cluster.committed, member.positions) == ({}, {})
+    cluster.meanwhile = lambda: None
+    member.turn()
+    assert member.positions == {tp: end for tp, end in cluster.ends.items() if tp in member.owned}
+    assert set(cluster.committed) == set(cluster.ends)

@@ -40,6 +40,8 @@ from datahub_poller.start import (
 )
 
 ASK_SECONDS: Final = 5.0
+TRUSTED_SECONDS: Final = 10.0
+"""How long after it was read "no commits" is believed: a member that stood still for longer may not be one any more."""
 SHOWN: Final = 10
 """How many partitions a log line names."""
 
@@ -123,6 +125,7 @@ class Beginnings:
             self._memory.partitions[topic] = partitions_at_first_start(_numbered(mine))
             return _committed_starts(mine)
         known = self._memory.knows(topic) or self._known_by_others(topic)
+        looked = self._clock()
         # All in one answer, and after the others': another member may have committed for everybody meanwhile.
         everybody = self._committed({*self._partitions(topic), *tps})
         mine.update((tp, everybody[tp]) for tp in tps)
@@ -137,7 +140,7 @@ class Beginnings:
                     starts |= {tp: Start(offset, None) for tp, offset in offsets.items()}
                     self._tell(topic, numbers, why, about)
                 case Found(numbers, where):
-                    found = self._found(topic, numbers, where)
+                    found = self._found(topic, numbers, where, looked + TRUSTED_SECONDS)
                     starts |= {tp: Start(found[tp], found[tp]) for tp in new}
                 case Wait():
                     del self._memory.partitions[topic]  # the owner of partition 0 says how many there were
@@ -164,12 +167,16 @@ class Beginnings:
 
     # -- the group's first start on a topic
 
-    def _found(self, topic: str, numbers: Collection[int], where: Beginning) -> dict[TopicPartition, int]:
+    def _found(
+        self, topic: str, numbers: Collection[int], where: Beginning, deadline: float
+    ) -> dict[TopicPartition, int]:
         """Commit where the group begins. Nothing is read before that is stored: a start that is killed never was."""
         tps = [TopicPartition(topic, each) for each in numbers]
         offsets = self._ask(tps, where)
         if isinstance(where, End):
             offsets = {tp: min(end, self._ends.get(tp, end)) for tp, end in offsets.items()}
+        if self._clock() > deadline:
+            raise Transient("the brokers took too long to say where it ends")
         self._alive()
         self._committing.begin_group(self._consumer, offsets, self._ids.now(topic))
         start = "latest" if isinstance(where, End) else self._start_at
