@@ -100,10 +100,15 @@ def _state(poller: Poller, reasons: tuple[str, ...]) -> PollerState:
     if poller.stopping:
         return "stopping"
     if not poller.ledger.lanes and not poller.source.missing.issuperset(poller.settings.topics):
-        return "waiting" if poller.source.joined else "starting"
+        return "starting" if _apart(poller) else "waiting"
     if poller.ledger.all_paused is not None:
         return "paused"
     return "waiting" if reasons else "running"
+
+
+def _apart(poller: Poller) -> bool:
+    """Whether the group has never let it in."""
+    return poller.rebalances == 0 and not poller.source.joined
 
 
 def _reasons(poller: Poller, partitions: tuple[PartitionStatus, ...], now: float) -> list[str]:
@@ -113,7 +118,7 @@ def _reasons(poller: Poller, partitions: tuple[PartitionStatus, ...], now: float
         reasons.append(f"halted before {ledger.halt.record}: {ledger.halt.failure}")
     if poller.source_trouble is not None:
         reasons.append(f"kafka: {poller.source_trouble}")
-    if not ledger.lanes and not poller.source.joined and now - poller.started > JOINING_SECONDS and not poller.stopping:
+    if _apart(poller) and now - poller.started > JOINING_SECONDS and not poller.stopping:
         reasons.append("group: it has not let this process in")
     reasons += [f"topic {topic} does not exist" for topic in sorted(poller.source.missing)]
     if poller.commits.trouble is not None:

@@ -208,7 +208,7 @@ class ScriptedSource:
 
     @property
     def joined(self) -> bool:
-        return self._assigned_generation > 0
+        return self._assigned_generation > 0 and not self._unresolved
 
     @property
     def missing(self) -> frozenset[str]:

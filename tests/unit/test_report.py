@@ -11,6 +11,7 @@ from datahub_poller.orders import Pause, Scope
 from datahub_poller.parts import Lease
 from datahub_poller.policy import Breaker, Policy
 from datahub_poller.progress import Progress
+from datahub_poller.report import JOINING_SECONDS
 from datahub_poller.works import Away, Delivered
 from support.simulation import FAILED, Answer, Simulation, away
 
@@ -272,3 +273,14 @@ def test_a_slot_that_no_partition_can_fill_is_none(partitions, concurrency, slot
     before, later = after(sim, 2, 8)
     assert (before.assigned, before.figures.handler_slots) == (0, 1)
     assert (later.assigned, later.figures.handler_slots) == (partitions, slots)
+
+
+def test_a_process_that_its_group_does_not_let_in_is_red_after_a_minute_and_a_standby_is_not():
+    sim = Simulation({"mcl": 1}, limits=SMALL)
+    sim.source.inner._rebalance = lambda: None  # the group waits for another member
+    # As the brokers say of a member without partitions.
+    sim.after(JOINING_SECONDS + 5, lambda: setattr(sim.source.inner, "_assigned_generation", 1))
+    soon, late, standby = after(sim, JOINING_SECONDS - 1, JOINING_SECONDS + 2, JOINING_SECONDS + 8)
+    assert (soon.state, soon.red) == ("starting", False)
+    assert (late.state, late.reasons) == ("starting", ("group: it has not let this process in",))
+    assert (standby.state, standby.red) == ("waiting", False)

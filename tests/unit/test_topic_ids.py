@@ -51,7 +51,7 @@ class Scene:
         self.client = Client()
         made = Future()
         made.set_result(self.client)
-        monkeypatch.setattr(topic_ids, "_made", lambda properties, log: made)
+        monkeypatch.setattr(topic_ids, "made_aside", lambda properties, log, name: made)
         self.ids = TopicIds({}, lambda: self.now, logging.getLogger("test.ids"))
 
     def look(self, seconds=0.0):
