@@ -235,10 +235,10 @@ class History:
         return {(each.topic, each.partition): each.offset for each in said}
 
     def cut(self) -> dict[TopicPartition, int]:
-        """Retention takes the beginnings of some partitions; where their logs begin then."""
+        """Retention takes the beginnings of some partitions; where their logs begin then. Not of compacted topics."""
         lows = {}
         for tp, end in self.all_ends().items():
-            if end and self.chance.random() < 0.3:
+            if end and not self.shape.compacted and self.chance.random() < 0.3:
                 route = next(route for route, name in self.topics.names.items() if name == tp.topic)
                 lows[tp] = self.chance.randint(1, end)
                 self.topics.delete_records(route, tp.partition, lows[tp])
