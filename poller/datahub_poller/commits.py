@@ -40,7 +40,7 @@ class Commits:
         """Send what is settled and not committed, unless a commit is on its way or it is too early."""
         if self._sent is not None or now < self._due:
             return
-        lanes = [lane for lane in self._ledger.lanes.values() if lane.committed != lane.settled]
+        lanes = [lane for lane in self._ledger.lanes.values() if lane.to_commit]
         if not lanes:
             self.trouble, self._failures = None, 0  # what could not be committed is others' now
             return
@@ -69,7 +69,7 @@ class Commits:
         A refusal is logged, once for each reason in a row: unless it is tried again, what it held will come again.
         """
         lanes = [lane for tp in partitions if (lane := self._ledger.lanes.get(tp)) is not None]
-        offsets = {lane.tp: lane.settled for lane in lanes if lane.committed != lane.settled}
+        offsets = {lane.tp: lane.settled for lane in lanes if lane.to_commit}
         if not offsets:
             return True
         try:
@@ -94,4 +94,4 @@ class Commits:
             if lane is not None and lane.lease is leases.get(tp):
                 before = lane.start if lane.committed is None else lane.committed
                 self._ledger.counters["offsets_committed"] += max(0, offset - before)
-                lane.committed = offset
+                lane.committed, lane.renew = offset, False

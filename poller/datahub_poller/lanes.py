@@ -31,11 +31,12 @@ _SIZE = attrgetter("size")
 class Lane:
     """A partition's account under one lease."""
 
-    def __init__(self, lease: Lease, start: int, committed: int | None, now: float) -> None:
+    def __init__(self, lease: Lease, start: int, committed: int | None, now: float, renew: bool = False) -> None:
         self.lease = lease
         self.start = start
         self.settled = start
         self.committed = committed
+        self.renew = renew
         self.received = start
         self.pending: deque[Entry] = deque()
         self.part: Part | None = None
@@ -56,6 +57,11 @@ class Lane:
     def tp(self) -> TopicPartition:
         """The partition."""
         return self.lease.tp
+
+    @property
+    def to_commit(self) -> bool:
+        """Whether a commit is wanted: for what is settled, or to `renew` what is remembered beside the old one."""
+        return self.renew or self.committed != self.settled
 
     @property
     def free(self) -> bool:

@@ -59,9 +59,12 @@ class Ledger:
 
     # -- partitions come and go
 
-    def open(self, tp: TopicPartition, start: int, committed: int | None, now: float) -> None:
-        """The partition is ours from `start`. It waits for a call of an earlier lease that still runs."""
-        lane = Lane(Lease(tp), start, committed, now)
+    def open(self, tp: TopicPartition, start: int, committed: int | None, now: float, renew: bool = False) -> None:
+        """The partition is ours from `start`. It waits for a call of an earlier lease that still runs.
+
+        `renew`: its commit is to be made again.
+        """
+        lane = Lane(Lease(tp), start, committed, now, renew)
         lane.blocked = self.flying(tp)
         lane.paused = self.all_paused
         self.lanes[tp] = lane

@@ -109,10 +109,14 @@ class Poller:
         self._deadline = deadline
         self._stop.set()
 
-    def run(self) -> None:
-        """Until stopped or halted; returns in order, with everything settled committed. Raises Fatal."""
+    def run(self, subscribed: Callable[[], None] = lambda: None) -> None:
+        """Until stopped or halted; returns in order, with everything settled committed. Raises Fatal.
+
+        `subscribed` is called once the source knows where its topics end now.
+        """
         try:
             self.source.subscribe(self.settings.topics, self)
+            subscribed()
             while not self._stop.is_set() and self.ledger.halt is None:
                 self.step()
             self.wind_down()
@@ -184,7 +188,7 @@ class Poller:
         now = self.clock()
         self.rebalances += 1
         for tp, start in starts.items():
-            self.ledger.open(tp, start.offset, None if start.renew else start.committed, now)
+            self.ledger.open(tp, start.offset, start.committed, now, start.renew)
             log_event(
                 self.logger,
                 logging.INFO,

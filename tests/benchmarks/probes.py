@@ -22,7 +22,7 @@ from benchmarks.sending import Sending
 from benchmarks.stand import Loaded, Stand
 
 FIRST_POLL: Final = b'"event":"started"'
-"""The poller's last line before it subscribes and asks for its first records."""
+"""The poller's line once it has subscribed, before it asks for its first records."""
 SLOW_PAUSE: Final = 0.05
 SETTLE_SECONDS: Final = 3.0
 REST_SECONDS: Final = 5.0

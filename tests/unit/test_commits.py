@@ -67,6 +67,21 @@ def test_only_what_changed_is_sent_and_one_at_a_time(broker, ledger):
     assert (ledger.lanes[A].committed, ledger.lanes[B].committed) == (9, 5)
 
 
+def test_a_commit_that_remembers_too_little_is_made_again_once_though_nothing_has_moved(broker, ledger):
+    ledger.open(A, 5, 5, 0.0, renew=True)
+    mine = commits(broker, ledger)
+    assert (ledger.lanes[A].committed, ledger.lanes[A].to_commit) == (5, True)
+    mine.step(0.0)
+    mine.answered({}, "not the coordinator", 0.0)
+    mine.step(1.0)
+    assert broker.sent == [{A: 5}] * 2
+    mine.answered({A: 5}, None, 1.0)
+    mine.step(9.0)
+    assert len(broker.sent) == 2
+    assert (ledger.lanes[A].committed, ledger.lanes[A].to_commit) == (5, False)
+    assert ledger.counters["offsets_committed"] == 0
+
+
 def test_an_answer_is_for_the_lease_that_the_commit_was_sent_under(broker, ledger):
     ledger.open(A, 0, 0, 0.0)
     ledger.lanes[A].skip_to(9)
