@@ -10,6 +10,7 @@ import logging
 from collections.abc import Collection, Mapping
 
 from datahub_poller.errors import Transient
+from datahub_poller.lanes import Lane
 from datahub_poller.ledger import Ledger
 from datahub_poller.model import TopicPartition
 from datahub_poller.observe.logs import log_event
@@ -40,7 +41,7 @@ class Commits:
         """Send what is settled and not committed, unless a commit is on its way or it is too early."""
         if self._sent is not None or now < self._due:
             return
-        lanes = [lane for lane in self._ledger.lanes.values() if lane.to_commit]
+        lanes = [lane for lane in self._ledger.lanes.values() if _to_commit(lane)]
         if not lanes:
             self.trouble, self._failures = None, 0  # what could not be committed is others' now
             return
@@ -69,7 +70,7 @@ class Commits:
         A refusal is logged, once for each reason in a row: unless it is tried again, what it held will come again.
         """
         lanes = [lane for tp in partitions if (lane := self._ledger.lanes.get(tp)) is not None]
-        offsets = {lane.tp: lane.settled for lane in lanes if lane.to_commit}
+        offsets = {lane.tp: lane.settled for lane in lanes if _to_commit(lane)}
         if not offsets:
             return True
         try:
@@ -95,3 +96,8 @@ class Commits:
                 before = lane.start if lane.committed is None else lane.committed
                 self._ledger.counters["offsets_committed"] += max(0, offset - before)
                 lane.committed, lane.renew = offset, False
+
+
+def _to_commit(lane: Lane) -> bool:
+    """Whether a commit is wanted: for what is settled, or to renew what is remembered beside the last one."""
+    return lane.renew or lane.committed != lane.settled

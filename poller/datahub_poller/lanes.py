@@ -59,11 +59,6 @@ class Lane:
         return self.lease.tp
 
     @property
-    def to_commit(self) -> bool:
-        """Whether a commit is wanted: for what is settled, or to `renew` what is remembered beside the old one."""
-        return self.renew or self.committed != self.settled
-
-    @property
     def free(self) -> bool:
         """Whether a new part may be taken."""
         return self.part is None and not self.blocked and not self.draining and self.paused is None
