@@ -35,8 +35,7 @@ class Lane:
         self.lease = lease
         self.start = start
         self.settled = start
-        self.committed = committed
-        self.renew = renew
+        self.committed, self.renew = committed, renew
         self.received = start
         self.pending: deque[Entry] = deque()
         self.part: Part | None = None
