@@ -20,7 +20,7 @@ class Limits:
     """A batch closes at `size` events, at `bytes` of raw key and value, or `window` seconds after its oldest came."""
 
     size: int = 100
-    window: float = 0.5
+    window: float = 0.0
     bytes: int = 5 * 1024 * 1024
 
 

@@ -45,6 +45,7 @@ def command_of(
         "work": run.work,
         "commit": run.commit,
         "session_ms": stand.session_ms,
+        "arrivals": run.timed,
     }
     environ = {
         **poller_environment(os.environ),

@@ -5,6 +5,7 @@ Pure: no clock, no processes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any, NamedTuple, Self
@@ -88,7 +89,18 @@ class Rested(NamedTuple):
     thin: Thin | None = None
 
 
-Record = Measured | Started | Rested
+class Delayed(NamedTuple):
+    """Milliseconds from the producer to the handler, at so many events per second on one partition."""
+
+    run: str
+    round: int
+    p50_at_20: float
+    p99_at_20: float
+    p50_at_1000: float
+    p99_at_1000: float
+
+
+Record = Measured | Started | Rested | Delayed
 
 
 class Spread(NamedTuple):
@@ -118,6 +130,17 @@ class Row(NamedTuple):
     broker_ms: float | None
     peak: float
     passed: float | None = None
+
+
+def delays(sent: Sequence[float], arrivals: Iterable[tuple[int, float]]) -> list[float]:
+    """Milliseconds for each event of one partition: the times of sending, and of calls with so many events each."""
+    came = (at for events, at in arrivals for _ in range(events))
+    return [1000 * (at - began) for began, at in zip(sent, came, strict=True)]
+
+
+def percentile(values: Sequence[float], percent: int) -> float:
+    """The least value that so many per cent do not exceed."""
+    return sorted(values)[max(0, math.ceil(len(values) * percent / 100) - 1)]
 
 
 def figure(records: Iterable[Record], run: str, name: str) -> Spread | None:
@@ -173,6 +196,7 @@ def document(records: Sequence[Record], table_rows: Iterable[Row], about: Mappin
         "runs": [_run(each) for each in records if isinstance(each, Measured)],
         "starts": [plain(each) for each in records if isinstance(each, Started)],
         "rests": [plain(each) for each in records if isinstance(each, Rested)],
+        "delays": [plain(each) for each in records if isinstance(each, Delayed)],
     }
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.figures import Measured, Record
+from benchmarks.latency import delayed
 from benchmarks.passing import passing
 from benchmarks.probes import rested, started
 from benchmarks.process import RunError
@@ -87,5 +88,11 @@ def probed(probes: Sequence[Probe], stand: Stand, directory: Path, progress: Pro
     for place, probe in enumerate(probes):
         progress.say(probe.name)
         where = directory / f"probe-{place}"
-        found += started(probe, stand, where) if probe.kind == "start" else [rested(probe, stand, where)]
+        match probe.kind:
+            case "start":
+                found += started(probe, stand, where)
+            case "rest":
+                found.append(rested(probe, stand, where))
+            case "latency":
+                found.append(delayed(probe, stand, where))
     return found

@@ -19,7 +19,8 @@ class Run(NamedTuple):
     and short ones more.
 
     `filtered`: the poller's own filter lets PASSING through and nothing else. `gated`: no event can be read until
-    every process holds its partitions. A `window` of None is the poller's own default.
+    every process holds its partitions. A `window` of None is the poller's own default. `timed`: when each
+    event came is kept.
     """
 
     name: str
@@ -35,16 +36,18 @@ class Run(NamedTuple):
     processes: int = 1
     gated: bool = False
     window: str | None = "10ms"
+    timed: bool = False
 
 
 class Probe(NamedTuple):
-    """A look at one poller without a race: `times` starts of it, or its rest on so many partitions of each topic.
+    """A look at one process without a race: `times` starts of a poller, its rest on so many partitions of each topic,
+    or how long events take from their producer to the handler, on one partition.
 
     `thin`: after its rest it gets few events, spread over all of its partitions.
     """
 
     name: str
-    kind: Literal["start", "rest"]
+    kind: Literal["start", "rest", "latency"]
     run: Run
     times: int = 1
     partitions: tuple[int, int, int] = (2, 2, 2)
@@ -56,6 +59,7 @@ POLLER, POLLER_SMALL = "poller, 1000", "poller, 100"
 FILTERED = "poller, filter 5 %"
 ONE, TWO = "poller, 1 process", "poller, 2 processes"
 START, START_GLUE = "start, Confluent", "start, Glue"
+LATENCY, LATENCY_BARE, LATENCY_ACTIONS = "latency, poller", "latency, bare loop", "latency, DataHub Actions"
 CHANGE_LOGS = TOPICS[:2]
 PASSING: Final[tuple[Mapping[str, Any], ...]] = (
     {"aspectName": "glossaryTerms"},
@@ -94,6 +98,9 @@ QUICK_PROBES = (
     Probe(START, "start", AS_IT_COMES, times=5),
     Probe(START_GLUE, "start", AS_IT_COMES._replace(framing="glue"), times=5),
     Probe("at rest", "rest", AS_IT_COMES),
+    Probe(LATENCY, "latency", AS_IT_COMES._replace(timed=True)),
+    Probe(LATENCY_BARE, "latency", Run(LATENCY_BARE, "bare", BARE, batch=1, timed=True)),
+    Probe(LATENCY_ACTIONS, "latency", Run(LATENCY_ACTIONS, "actions", BARE, timed=True)),
 )
 FULL_PROBES = (
     *QUICK_PROBES,
@@ -111,6 +118,11 @@ BARS = (
     Bar(TWO, "cpu_ms", against=ONE, at_most=1.1),
     Bar(START, "until_poll", at_most=0.6),
     Bar(START, "rss", at_most=80.0),
+    Bar(LATENCY, "p50_at_20", at_most=10.0),
+    Bar(LATENCY, "p50_at_20", against=LATENCY_ACTIONS, at_most=1.5, enough=4.0),
+    Bar(LATENCY, "p50_at_1000", at_most=10.0),
+    Bar(LATENCY, "p50_at_1000", against=LATENCY_ACTIONS, at_most=1.5, enough=4.0),
+    Bar(LATENCY, "p99_at_1000", at_most=50.0),
     *(Bar(POLLER, "per_second", against=peer, at_least=1.0) for peer in ("FastStream", "aiokafka", "Arroyo")),
     Bar(POLLER, "per_second", against="Quix Streams", at_least=1.0),
     Bar(POLLER, "per_second", against="DataHub Actions", at_least=8.0),

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from benchmarks.bars import Verdict
-from benchmarks.figures import Record, Rested, Row, Spread, Started, figure
+from benchmarks.figures import Delayed, Record, Rested, Row, Spread, Started, figure
 
 HEADER: Final = (
     *("run", "events", "events/s", "least - most", "ratio", "least - most"),
@@ -18,12 +18,13 @@ HEADER: Final = (
 STARTS: Final = ("start", "times", "s to first poll", "least - most", "MB there", "s to partitions")
 RESTS: Final = ("rest", "partitions", "s to partitions", "CPU ms/s", "MB")
 THIN: Final = ("thin traffic", "events/s", "CPU ms/1k", "events/call", "CPU ms/s", "MB")
+DELAYS: Final = ("latency", "p50 ms at 20/s", "p99 ms at 20/s", "p50 ms at 1,000/s", "p99 ms at 1,000/s")
 BARS: Final = ("bar", "least - most", "is", "should be", "")
 
 
 def report(rows: Sequence[Row], records: Sequence[Record], verdicts: Sequence[Verdict]) -> str:
     """Every table that has something in it."""
-    tables = (table(rows), starts(records), rests(records), thin(records), bars(verdicts))
+    tables = (table(rows), starts(records), rests(records), thin(records), delays(records), bars(verdicts))
     return "\n".join(each for each in tables if each)
 
 
@@ -48,6 +49,12 @@ def thin(records: Iterable[Record]) -> str:
     """What few events on many partitions cost."""
     found = (each for each in records if isinstance(each, Rested) and each.thin is not None)
     return _columns(THIN, [_thin(each) for each in found])
+
+
+def delays(records: Iterable[Record]) -> str:
+    """How long an event takes from its producer to the handler."""
+    found = (each for each in records if isinstance(each, Delayed))
+    return _columns(DELAYS, [_delays(each) for each in found])
 
 
 def bars(verdicts: Iterable[Verdict]) -> str:
@@ -88,6 +95,11 @@ def _thin(each: Rested) -> tuple[str, ...]:
     assert found is not None
     speed, cost = f"{found.events / found.seconds:.0f}", f"{found.cpu_ms:.0f}"
     return (each.run, speed, cost, f"{found.fill:.1f}", f"{1000 * found.cpu / found.seconds:.0f}", f"{found.rss:.0f}")
+
+
+def _delays(each: Delayed) -> tuple[str, ...]:
+    figures = (each.p50_at_20, each.p99_at_20, each.p50_at_1000, each.p99_at_1000)
+    return (each.run, *(f"{ms:.1f}" for ms in figures))
 
 
 def _verdict(each: Verdict) -> tuple[str, ...]:

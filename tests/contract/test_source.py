@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import threading
 import time
 from datetime import UTC, datetime
 
@@ -31,6 +32,7 @@ from support.scripted import ScriptedBroker, ScriptedSource
 EAGER = {"partition.assignment.strategy": "range,roundrobin"}
 COOPERATIVE = {"partition.assignment.strategy": "cooperative-sticky"}
 KIP_848 = {"group.protocol": "consumer"}
+PATIENT_POLL = 30.0
 PROTOCOLS = [pytest.param(EAGER, id="eager"), pytest.param(COOPERATIVE, id="cooperative")]
 
 
@@ -227,6 +229,24 @@ def test_no_poll_brings_more_than_its_limit(stage, group):
     until(lambda: bool(sizes.append(len(member.turn(limit=7)))) or len(member.records) == 50)
     assert max(sizes) == 7
     assert member.offsets(tp) == list(range(50))
+
+
+def test_a_poll_that_waits_returns_when_a_record_is_there_and_not_when_its_time_is_over(stage, group):
+    topic = stage.topic()
+    (tp,) = tps(topic, 0)
+    member = stage.member(group, topic, start="earliest")
+    until(lambda: member.owned == {tp} and member.settled, member)
+    member.turn()
+    producing = threading.Thread(target=fill, args=(stage.bed, tp, 3))
+    began = time.monotonic()
+    producing.start()
+    while not member.records and time.monotonic() - began < PATIENT_POLL:
+        member.turn(timeout=PATIENT_POLL)
+    took = time.monotonic() - began
+    producing.join()
+    assert member.records
+    assert took < PATIENT_POLL / 2
+    until(lambda: member.offsets(tp) == [0, 1, 2], member)
 
 
 def test_a_record_arrives_as_it_was_written(stage, group):

@@ -42,6 +42,7 @@ TESTS = (
     "tests/unit/test_waiting.py",
     "tests/unit/test_reader.py",
     "tests/unit/test_intake.py",
+    "tests/unit/test_kafka_records.py",
     "tests/unit/test_doubts.py",
     "tests/unit/test_appetite.py",
     "tests/unit/test_orders.py",

@@ -18,6 +18,8 @@ from support.simulation import FAILED, Answer, Simulation, away, honest, naming
 from support.values import kind_of
 
 A, B, C = (TopicPartition("mcl", n) for n in range(3))
+WHOLE = Limits(window=0.5)
+"""What comes in two polls makes one batch."""
 SMALL = Limits(size=10, window=0.2)
 
 
@@ -39,7 +41,7 @@ def test_everything_is_delivered_once_in_order_and_committed_to_the_end():
 
 
 def test_one_poison_event_in_a_batch_of_a_hundred_is_found_and_nothing_else_is_dead_lettered():
-    sim = Simulation({"mcl": 1})
+    sim = Simulation({"mcl": 1}, limits=WHOLE)
     sim.write(A, *["good"] * 61, "poison", *["good"] * 38)
     sim.run()
     judged(sim)
@@ -48,7 +50,7 @@ def test_one_poison_event_in_a_batch_of_a_hundred_is_found_and_nothing_else_is_d
 
 
 def test_a_named_poison_event_costs_its_attempts_only():
-    sim = Simulation({"mcl": 1})
+    sim = Simulation({"mcl": 1}, limits=WHOLE)
     sim.desk.handler = naming
     sim.write(A, *["good"] * 61, "poison", *["good"] * 38)
     sim.run()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.bars import Bar, judged, of_runs
-from benchmarks.figures import Measured, Rested, Started, Thin, rows
+from benchmarks.bars import WORDS, Bar, judged, of_runs
+from benchmarks.figures import Delayed, Measured, Rested, Started, Thin, rows
 from benchmarks.runs import BARS, FULL, FULL_PROBES, QUICK, QUICK_PROBES
 from benchmarks.tables import HEADER, report, table
 
+KINDS = {"start": Started, "rest": Rested, "latency": Delayed}
 BESIDE = {"bare": "bare", "poller": "bare"}
 
 
@@ -24,6 +25,8 @@ def started(number, until_poll, rss=50.0):
 RECORDS = [
     one("bare", 1, 1000, cpu_ms=20),
     one("poller", 1, 1500, cpu_ms=10, peak=120),
+    Delayed("late", 1, 4.0, 9.0, 6.0, 20.0),
+    Delayed("soon", 1, 1.0, 2.0, 5.0, 10.0),
     *(started(number, until, rss) for number, (until, rss) in enumerate(((0.5, 50.0), (0.9, 81.0), (0.4, 60.0)), 1)),
 ]
 
@@ -51,6 +54,13 @@ RECORDS = [
         # Seconds by the median of all starts, memory by the worst of them.
         (Bar("start", "until_poll", at_most=0.5), ""),
         (Bar("start", "rss", at_most=80), "start: MB at the first poll: should be at most 80: it is 81.00"),
+        # A figure that is good by itself needs no ratio.
+        (Bar("late", "p50_at_20", against="soon", at_most=1.5, enough=4), ""),
+        (
+            Bar("late", "p50_at_20", against="soon", at_most=1.5, enough=3),
+            f"late: {WORDS['p50_at_20']} against soon: should be at most 1.5, or 3 by itself: it is 4.00",
+        ),
+        (Bar("late", "p50_at_1000", against="soon", at_most=1.5, enough=3), ""),
     ],
 )
 def test_a_bar_is_reached_at_its_own_value_and_missed_beyond_it(bar, said):
@@ -70,7 +80,7 @@ def test_bars_are_of_runs_and_probes_that_exist_and_of_figures_that_these_have()
     for bar in BARS:
         assert (bar.at_least is None) != (bar.at_most is None)
         assert bar.needs <= runs or bar.needs <= set(probes)
-        kind = Started if bar.run in probes else Measured
+        kind = KINDS[probes[bar.run].kind] if bar.run in probes else Measured
         assert hasattr(kind, bar.figure)
 
 
@@ -104,9 +114,11 @@ def test_everything_measured_is_in_the_report_and_what_was_not_is_not():
         ["start", "start"],
         ["rest", "many", "few"],
         ["thin", "many"],
+        ["latency", "late", "soon"],
         ["bar", "poller:"],
     ]
-    _, starts, rests, thins, bars = found
+    _, starts, rests, thins, delays, bars = found
+    assert delays[1][1:] == ["4.0", "9.0", "6.0", "20.0"]
     assert starts[1][1:] == ["3", "0.50", "0.40", "-", "0.90", "81", "0.70"]
     assert rests[1][1:] == ["1,000", "1.50", "20.0", "80"]
     assert thins[1][1:] == ["200", "500", "50.0", "100", "90"]

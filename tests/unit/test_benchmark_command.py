@@ -35,7 +35,7 @@ def test_the_action_files_are_good_and_read_what_the_run_says(run, tmp_path):
     assert sorted(source.topic_routes.values()) == sorted(f"x.{topic}" for topic in run.topics)
     assert source.schema_registry.type == ("confluent" if run.framing == "confluent" else "glue")
     assert (action.batch.size, source.start, bool(action.filters)) == (run.batch, "earliest", run.filtered)
-    assert action.batch.window == (0.5 if run.window is None else 0.01)
+    assert action.batch.window == (0.0 if run.window is None else 0.01)
 
 
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)

@@ -6,7 +6,19 @@ import json
 
 import pytest
 
-from benchmarks.figures import Measured, Rested, Spread, Started, Thin, compared, document, figure, rows
+from benchmarks.figures import (
+    Measured,
+    Rested,
+    Spread,
+    Started,
+    Thin,
+    compared,
+    delays,
+    document,
+    figure,
+    percentile,
+    rows,
+)
 from benchmarks.runs import FULL, FULL_PROBES, PEERS, QUICK, QUICK_PROBES
 
 BESIDE = {"bare": "bare", "poller": "bare"}
@@ -91,6 +103,18 @@ def test_starts_and_rests_are_in_the_document_too():
     said = json.loads(json.dumps(document([Started("start", 1, 0.4, 50.0, 0.6), rest], [], {})))
     assert said["starts"][0]["until_poll"] == 0.4
     assert said["rests"][0]["thin"] | {"cpu_ms": 10_000.0, "fill": 2.5} == said["rests"][0]["thin"]
+
+
+def test_the_nth_event_that_came_is_the_nth_that_was_sent():
+    assert delays([1.0, 2.0, 3.0], [(1, 1.5), (2, 3.25)]) == [500.0, 1250.0, 250.0]
+    with pytest.raises(ValueError, match="shorter"):
+        delays([1.0, 2.0], [(1, 1.5)])
+
+
+def test_a_percentile_is_a_value_that_so_many_do_not_exceed():
+    assert [percentile(range(1, 101), percent) for percent in (50, 99, 100)] == [50, 99, 100]
+    assert [percentile([7.0], percent) for percent in (1, 99)] == [7.0, 7.0]
+    assert percentile([3.0, 1.0, 2.0], 50) == 2.0
 
 
 def test_a_spread_of_nothing_is_nothing():

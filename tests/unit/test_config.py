@@ -37,7 +37,7 @@ def test_three_keys_make_an_action_and_all_else_has_its_default() -> None:
     assert (config.start, config.on_gap, config.buffer, config.commit_interval) == ("latest", "earliest", 64 * 2**20, 0)
     assert (action.filters, action.filter) == ([], None)
     batch = action.batch
-    assert (batch.size, batch.window, batch.bytes, batch.concurrency) == (100, 0.5, 5 * 2**20, 1)
+    assert (batch.size, batch.window, batch.bytes, batch.concurrency) == (100, 0.0, 5 * 2**20, 1)
     assert (batch.format, batch.order) == ("datahub", "failed_only")
     assert (action.handler.type, action.handler.config.timeout) == ("python", 60)
     retry = action.retry

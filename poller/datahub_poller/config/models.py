@@ -33,7 +33,9 @@ class Batch(Section):
 
     size: Annotated[int, checked(Whole(1, 10_000))] = Field(default=100, description="Events in a call, at most.")
     window: Annotated[Seconds, checked(Duration(0, 300))] = Field(
-        default=0.5, description="How long a call waits for more events before it goes out with fewer."
+        default=0.0,
+        description="How long a call waits for more events before it goes out with fewer. With `0s` an idle handler is "
+        "called at once, and what comes while it works makes the next call.",
     )
     bytes: Annotated[Bytes, checked(Size(1024, 2**30))] = Field(
         default=5 * 2**20, description="Bytes of the records in a call, at most; a larger record goes alone."

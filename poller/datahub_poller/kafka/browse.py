@@ -137,7 +137,7 @@ class Browser:
             else:
                 self._on_message_error(message, error)
 
-        records = self._records.of(self._consumer.consume(limit, timeout), refused)
+        records = self._records.read(self._consumer, limit, timeout, refused)
         if self.trouble.reason is not None:
             read = {record.tp.topic for record in records}
             self.trouble.look_for_recovery(self._consumer, self._topics, self._topics, read)

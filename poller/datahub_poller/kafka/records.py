@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from operator import methodcaller
 from typing import Any, Final
 
-from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_LOG_APPEND_TIME, KafkaError, Message
+from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_LOG_APPEND_TIME, Consumer, KafkaError, Message
 
 from datahub_poller.model import Headers, Record, TopicPartition
 from datahub_poller.observe.logs import log_event
@@ -18,6 +18,9 @@ _RECORD: Final = tuple.__new__  # half the time of the class' own, for every rec
 _TIMESTAMP_TYPES: Final = {TIMESTAMP_CREATE_TIME: "CREATE_TIME", TIMESTAMP_LOG_APPEND_TIME: "LOG_APPEND_TIME"}
 
 
+Refused = Callable[[Message, KafkaError], None]
+
+
 class Records:
     """`logger` hears of headers that cannot be had."""
 
@@ -25,8 +28,20 @@ class Records:
         self._logger = logger
         self._partitions: dict[tuple[str, int], TopicPartition] = {}
 
-    def of(self, messages: Iterable[Message], refused: Callable[[Message, KafkaError], None]) -> list[Record]:
-        """The records that messages are; one with an error is `refused`."""
+    def read(self, consumer: Consumer, limit: int, timeout: float, refused: Refused) -> list[Record]:
+        """What the client has, up to `limit`; else the first that comes within `timeout` seconds, and what is with it.
+
+        A message with an error is `refused`.
+        """
+        # Asked for several at once, the client waits for all of them or until the time is over.
+        messages = consumer.consume(limit, 0.0)
+        if not messages and timeout > 0.0:
+            messages = consumer.consume(1, timeout)
+            if messages and limit > 1:
+                messages += consumer.consume(limit - 1, 0.0)
+        return self._of(messages, refused)
+
+    def _of(self, messages: Iterable[Message], refused: Refused) -> list[Record]:
         records: list[Record] = []
         partitions, types = self._partitions, _TIMESTAMP_TYPES
         # The client's stubs allow for messages that were never delivered, and for headers as they are produced.

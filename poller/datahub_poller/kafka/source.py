@@ -261,7 +261,7 @@ class KafkaSource:
         self._out_of_range.add(self._ids.replaced(self._starts))
         if self._listener is not None:
             self._out_of_range.close(self._consumer, self._listener, self._starts)
-        records = self._records.of(self._consumer.consume(limit, timeout), self._on_message_error)
+        records = self._records.read(self._consumer, limit, timeout, self._on_message_error)
         if self._trouble.reason is not None and not self._unresolved and not self._out_of_range:
             held, read = {tp.topic for tp in self._starts}, {record.tp.topic for record in records}
             self._trouble.look_for_recovery(self._consumer, self._topics, held, read)

@@ -23,7 +23,7 @@ VARIABLE = "BENCHMARK_RUN"
 class Settings(NamedTuple):
     """What a run is to do. `work` is "decode" or "consume"; `commit` is "async" or "sync".
 
-    `broker` is the broker's process id, None where it is not known.
+    `broker` is the broker's process id, None where it is not known. `arrivals`: when each event came is kept.
     """
 
     referee: int
@@ -37,6 +37,7 @@ class Settings(NamedTuple):
     work: str
     commit: str
     session_ms: int | None = None
+    arrivals: bool = False
 
 
 def settings() -> Settings:
@@ -52,6 +53,7 @@ class Meter:
         self.calls = 0
         self.commits: int | None = None
         self._wanted = run.events
+        self._arrivals: list[tuple[int, float]] | None = [] if run.arrivals else None
         self._broker = run.broker
         self._first: dict[str, float | None] | None = None
         self._referee = socket.create_connection(("127.0.0.1", run.referee))
@@ -65,6 +67,8 @@ class Meter:
 
     def add(self, events: int) -> bool:
         """So many more were done in one call; whether these were the last."""
+        if self._arrivals is not None:
+            self._arrivals.append((events, time.monotonic()))
         self.events += events
         self.calls += 1
         if self.events < self._wanted:
@@ -82,7 +86,7 @@ class Meter:
         self._over.set()
 
     def _counts(self) -> dict[str, Any]:
-        return {"events": self.events, "calls": self.calls, "commits": self.commits}
+        return {"events": self.events, "calls": self.calls, "commits": self.commits, "arrivals": self._arrivals}
 
     def _say(self, what: dict[str, Any]) -> None:
         self._referee.sendall(json.dumps(what).encode() + b"\n")
