@@ -97,8 +97,11 @@ def fill(stage: Stage, events: int) -> None:
     (stage.directory / "counting.py").write_text(HANDLER)
 
 
-def run(stage: Stage, number: int, events: int, rates: Sequence[int]) -> Iterator[Compared]:
-    """One poller that reads them all, between whose windows without scrapes are windows with each of the rates."""
+def run(stage: Stage, number: int, events: int, rates: Sequence[int], window: float = WINDOW) -> Iterator[Compared]:
+    """One poller that reads them all, between whose windows without scrapes are windows with each of the rates.
+
+    The first window begins nothing: `events` must be enough for four windows at the least, of so many seconds each.
+    """
     seen = stage.directory / "seen.txt"
     seen.unlink(missing_ok=True)
     name = f"scraping-{number}-{uuid.uuid4().hex[:6]}"
@@ -110,7 +113,7 @@ def run(stage: Stage, number: int, events: int, rates: Sequence[int]) -> Iterato
     for rate in itertools.cycle(each for scrapes in rates for each in (0, scrapes)):
         begin, cpu = time.monotonic(), _cpu(poller)
         with _scraping(url, rate):
-            time.sleep(WINDOW)
+            time.sleep(window)
         if _seen(seen) >= events:
             break
         windows.append(Window(rate, begin, time.monotonic(), (cpu, _cpu(poller))))
