@@ -30,7 +30,7 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo run test test-unit test-slow check check-format check-lint check-types check-imports \
+.PHONY: help setup demo run test test-all test-unit check check-format check-lint check-types check-imports \
         check-dependencies format mutants guarantees beginnings fuzz bench bench-quick compare-loss kafka lock wheel image keys clean
 
 help:  ## list the targets
@@ -46,7 +46,15 @@ run: $(VENV)/.runtime  ## run an action file: make run CONFIG=action.yaml
 	@test -n "$(CONFIG)" || { echo 'make run: which action file? make run CONFIG=action.yaml' >&2; exit 2; }
 	@$(BIN)/python -m datahub_poller run -c "$(CONFIG)"
 
-test: $(VENV)/.dev $(CHECKOV)/.made  ## all tests: the fast layers, then those with brokers, servers and processes
+test: $(VENV)/.dev $(CHECKOV)/.made  ## what a change is likely to break; AREA=dead-letters: one subject (tests/README.md lists them)
+ifeq ($(AREA),)
+	$(PYTEST) $(PARALLEL) $(FAST)
+	$(PYTEST) $(PARALLEL) $(AGAIN) -m 'not deep' tests $(addprefix --ignore=,$(FAST) $(JUDGE))
+else
+	$(PYTEST) $(PARALLEL) -m 'not deep' --area '$(AREA)' tests --ignore=$(JUDGE)
+endif
+
+test-all: $(VENV)/.dev $(CHECKOV)/.made  ## that and the deep proofs: faults in groups, crashes, memory, the image, AWS, the benchmark's own tests
 	$(PYTEST) $(PARALLEL) $(FAST)
 	@rm -rf '$(RECORDED)' && mkdir -p '$(RECORDED)'
 	RECORDED_CALLS='$(RECORDED)' $(PYTEST) $(PARALLEL) $(AGAIN) tests $(addprefix --ignore=,$(FAST) $(JUDGE))
