@@ -9,6 +9,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --requir
 # The first of these that is Python 3.11 or later; `make PYTHON=...` names another.
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python3.14 python; do \
     "$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
+# Of each minor version from 3.11 on, one that runs: on PATH, or of pyenv's.
+PYTHONS ?= $(shell for minor in 11 12 13 14 15; do \
+    for name in "python3.$$minor" "$${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.$$minor".*/bin/"python3.$$minor"; do \
+        "$$name" -c 'import ensurepip, venv' 2>/dev/null && echo "$$name" && break; done; done; true)
 PYTEST := $(BIN)/python -m pytest
 # Two processes; tests of one xdist_group (one broker) stay in one of them. Where a process dies the run ends:
 # with groups, pytest-xdist would wait for it without end.
@@ -30,7 +34,7 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo run test test-all test-unit check check-format check-lint check-types check-imports \
+.PHONY: help setup demo run test test-all test-unit test-pythons check check-format check-lint check-types check-imports \
         check-dependencies format mutants guarantees beginnings fuzz bench bench-quick compare-loss kafka lock wheel image keys clean
 
 help:  ## list the targets
@@ -62,6 +66,13 @@ test-all: $(VENV)/.dev $(CHECKOV)/.made  ## that and the deep proofs: faults in 
 
 test-unit: $(VENV)/.dev  ## the fast layers only: units, properties, simulations
 	$(PYTEST) $(PARALLEL) $(FAST)
+
+test-pythons:  ## the same on each Python from 3.11 on that is there, or on PYTHONS="/path/to/python3.13 ..."
+	@failed=; for python in $(PYTHONS); do \
+	    version=$$("$$python" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])') || { failed="$$failed $$python"; continue; }; \
+	    echo "make test-pythons: Python $$version, $$python"; \
+	    $(MAKE) --no-print-directory test-unit VENV="$(VENV)/pythons/$$version" PYTHON="$$python" || failed="$$failed $$python"; \
+	done; test -z "$$failed" || { echo "make test-pythons: failed on$$failed" >&2; exit 1; }
 
 check: check-format check-lint check-types check-imports check-dependencies  ## format, lint, types, import contracts, dependencies
 
