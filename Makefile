@@ -9,6 +9,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --requir
 # The first of these that is Python 3.11 or later; `make PYTHON=...` names another.
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python3.14 python; do \
     "$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
+# Of each minor version from 3.11 on, one that runs: on PATH, or of pyenv's.
+PYTHONS ?= $(shell for minor in 11 12 13 14 15; do \
+    for name in "python3.$$minor" "$${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.$$minor".*/bin/"python3.$$minor"; do \
+        "$$name" -c 'import ensurepip, venv' 2>/dev/null && echo "$$name" && break; done; done; true)
 PYTEST := $(BIN)/python -m pytest
 # Two processes; tests of one xdist_group (one broker) stay in one of them. Where a process dies the run ends:
 # with groups, pytest-xdist would wait for it without end.
@@ -30,7 +34,7 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo run test test-unit test-slow check check-format check-lint check-types check-imports \
+.PHONY: help setup demo run test test-all test-unit test-pythons check check-format check-lint check-types check-imports \
         check-dependencies format mutants guarantees beginnings fuzz bench bench-quick compare-loss kafka lock wheel image keys clean
 
 help:  ## list the targets
@@ -46,7 +50,15 @@ run: $(VENV)/.runtime  ## run an action file: make run CONFIG=action.yaml
 	@test -n "$(CONFIG)" || { echo 'make run: which action file? make run CONFIG=action.yaml' >&2; exit 2; }
 	@$(BIN)/python -m datahub_poller run -c "$(CONFIG)"
 
-test: $(VENV)/.dev $(CHECKOV)/.made  ## all tests: the fast layers, then those with brokers, servers and processes
+test: $(VENV)/.dev $(CHECKOV)/.made  ## what a change is likely to break; AREA=dead-letters: one subject (tests/README.md lists them)
+ifeq ($(AREA),)
+	$(PYTEST) $(PARALLEL) $(FAST)
+	$(PYTEST) $(PARALLEL) $(AGAIN) -m 'not deep' tests $(addprefix --ignore=,$(FAST) $(JUDGE))
+else
+	$(PYTEST) $(PARALLEL) -m 'not deep' --area '$(AREA)' tests --ignore=$(JUDGE)
+endif
+
+test-all: $(VENV)/.dev $(CHECKOV)/.made  ## that and the deep proofs: faults in groups, crashes, memory, the image, AWS, the benchmark's own tests
 	$(PYTEST) $(PARALLEL) $(FAST)
 	@rm -rf '$(RECORDED)' && mkdir -p '$(RECORDED)'
 	RECORDED_CALLS='$(RECORDED)' $(PYTEST) $(PARALLEL) $(AGAIN) tests $(addprefix --ignore=,$(FAST) $(JUDGE))
@@ -54,6 +66,13 @@ test: $(VENV)/.dev $(CHECKOV)/.made  ## all tests: the fast layers, then those w
 
 test-unit: $(VENV)/.dev  ## the fast layers only: units, properties, simulations
 	$(PYTEST) $(PARALLEL) $(FAST)
+
+test-pythons:  ## the same on each Python from 3.11 on that is there, or on PYTHONS="/path/to/python3.13 ..."
+	@failed=; for python in $(PYTHONS); do \
+	    version=$$("$$python" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])') || { failed="$$failed $$python"; continue; }; \
+	    echo "make test-pythons: Python $$version, $$python"; \
+	    $(MAKE) --no-print-directory test-unit VENV="$(VENV)/pythons/$$version" PYTHON="$$python" || failed="$$failed $$python"; \
+	done; test -z "$$failed" || { echo "make test-pythons: failed on$$failed" >&2; exit 1; }
 
 check: check-format check-lint check-types check-imports check-dependencies  ## format, lint, types, import contracts, dependencies
 

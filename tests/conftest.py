@@ -20,6 +20,7 @@ from datahub_poller.observe import own_loggers
 from glue_serde.harness import GlueJava, glue_serde_libs
 from kafka.cluster import KafkaCluster, kafka_libs
 from support import image_base, recorded_calls
+from support.areas import AREAS, area_of
 from support.brokers import Bed, KafkaBed, MockBed
 from support.images import Built, Images
 from support.jars import UnavailableError
@@ -183,12 +184,24 @@ def _or_not_run(marker: str, what: str) -> Path:
             pytest.skip(f"{NOT_RUN}{what} ({reason})")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--area", choices=list(AREAS), help="only what is about this subject")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Whether a file is left alone: with --area, every test file of another one. None leaves it to others."""
+    wanted = config.getoption("--area")
+    other = collection_path.name.startswith("test_") and area_of(collection_path) != wanted
+    return True if wanted and other else None
+
+
 def pytest_configure(config: pytest.Config) -> None:
     # In the background of a shell it is ignored, and every process that a test starts and interrupts inherits that.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "kafka: needs a real Apache Kafka (Java, and Maven once)")
     config.addinivalue_line("markers", "java: needs a Java compiler, and Maven once")
+    config.addinivalue_line("markers", "deep: proves what ordinary changes do not break; `make test-all` runs it")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient
 from broker_facts.raw import KIP_848, RANGE, Raw, drive, until
 from support.brokers import QUIET, KafkaBed, Sent, patiently
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("broker-facts")]
+pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("broker-facts"), pytest.mark.deep]
 
 
 def coordinator(admin, group):

@@ -13,7 +13,7 @@ from confluent_kafka import KafkaException
 from broker_facts.raw import COOPERATIVE, KIP_848, RANGE, Raw, drive, until
 from support.brokers import Sent
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("broker-facts")]
+pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("broker-facts"), pytest.mark.deep]
 EVERY = [
     pytest.param(RANGE, id="range"),
     pytest.param(COOPERATIVE, id="cooperative"),

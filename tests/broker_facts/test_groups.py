@@ -16,7 +16,7 @@ from broker_facts.raw import COOPERATIVE, KIP_848, RANGE, Raw, drive, until
 from support.brokers import Sent, eventually
 from support.tether import tethered
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("broker-facts")]
+pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("broker-facts"), pytest.mark.deep]
 EVERY = [pytest.param(protocol, id=name) for name, protocol in PROTOCOLS.items()]
 
 

@@ -20,7 +20,7 @@ from confluent_kafka.cimpl import NewTopic
 from broker_facts.raw import Raw, drive, until
 from support.brokers import QUIET, Sent, eventually
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("broker-facts")]
+pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("broker-facts"), pytest.mark.deep]
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from broker_facts.raw import Raw, until
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("broker-facts")]
+pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("broker-facts"), pytest.mark.deep]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient
 from broker_facts.raw import KIP_848, RANGE, Raw, drive, until
 from support.brokers import QUIET, Sent, eventually
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("broker-facts")]
+pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("broker-facts"), pytest.mark.deep]
 PROTOCOLS = [pytest.param(RANGE, id="range"), pytest.param(KIP_848, id="kip-848")]
 
 

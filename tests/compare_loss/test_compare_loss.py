@@ -18,6 +18,8 @@ from datahub_poller.model import TopicPartition
 from support.brokers import KafkaBed
 from support.recorded import Place
 
+pytestmark = pytest.mark.deep
+
 BY_NAME = {case.name: case for case in CASES}
 SMALL = Size(events=40, restarts=1, outage=6.0)
 THEIRS, OURS = "DataHub Actions", "datahub-poller"

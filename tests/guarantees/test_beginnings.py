@@ -7,7 +7,7 @@ import pytest
 from guarantees.beginnings import play
 from kafka.cluster import KafkaCluster
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("beginnings")]
+pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("beginnings"), pytest.mark.deep]
 SEEDS = (4, 6, 7, 11, 24)
 """Between them: every protocol, topics that come later, groups taken over, compaction, kills at the start."""
 

@@ -13,7 +13,7 @@ from guarantees.setting import Setting
 from guarantees.traffic import Mix
 from kafka.cluster import KafkaCluster
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("broken-pollers")]
+pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("broken-pollers"), pytest.mark.deep]
 EVENTS = 1500
 
 

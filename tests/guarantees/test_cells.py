@@ -9,7 +9,7 @@ from guarantees.play import play
 from kafka.cluster import KafkaCluster
 
 # One cluster for all, and so one process: what breaks a cell's brokers must not break another's.
-pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("guarantees")]
+pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("guarantees"), pytest.mark.deep]
 
 
 @pytest.fixture(scope="module")

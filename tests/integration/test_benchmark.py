@@ -15,6 +15,8 @@ from benchmarks import command
 from benchmarks.commands import Command
 from benchmarks.process import Listening, Process, RunError
 
+pytestmark = pytest.mark.deep
+
 RUN = Path(command.__file__).with_name("run.py")
 
 

@@ -24,6 +24,8 @@ from support.recorded import (
 from support.running import ROUTES, Stage
 from support.traffic import COOPERATIVE, EAGER, QUICK_GROUP, Traffic
 
+pytestmark = pytest.mark.deep
+
 PARTITIONS = 3
 BATCH = 20
 CONCURRENCY = 3

@@ -14,6 +14,8 @@ from support.action_files import with_keys, written
 from support.commands import ran
 from support.letter_stores import a_letter
 
+pytestmark = pytest.mark.deep
+
 WHY = ("--yes", "--why", "gone for good")
 
 

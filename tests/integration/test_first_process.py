@@ -25,7 +25,7 @@ from guarantees.traffic import Mix
 from kafka.cluster import KafkaCluster
 from support import as_first
 
-pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("image")]
+pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("image"), pytest.mark.deep]
 SEED = 41
 CALL_SECONDS = 20.0
 UID = 10001

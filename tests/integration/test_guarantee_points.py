@@ -17,6 +17,8 @@ from support.recorded import Place
 from support.running import Running, Stage
 from support.traffic import QUICK_GROUP
 
+pytestmark = pytest.mark.deep
+
 LAUNCH = str(Path(launch.__file__))
 PARTITIONS = 2
 EVENTS = 60

@@ -16,6 +16,8 @@ from kafka.cluster import KafkaCluster, free_ports
 from support.bad_servers import accepting
 from support.brokers import KafkaBed, eventually
 
+pytestmark = pytest.mark.deep
+
 PATIENCE = 20.0
 SHORT = 0.3
 """Seconds in which something does not happen."""

@@ -15,7 +15,7 @@ from support.commands import ran
 from support.running import SOURCES, Running, Stage
 from support.status_pages import address, get, metrics
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = [pytest.mark.timeout(90), pytest.mark.deep]
 BLOCKS = '''
 """Imported by Python itself at its start: while the file `hang` is there, the client's `consume` does not return."""
 import os, time

@@ -21,7 +21,7 @@ from support.templates import INFRA
 from support.tether import tethered
 from support.units import Unit
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.timeout(60), pytest.mark.deep]
 SCRIPT = INFRA / "ec2" / "drain.sh"
 TOKEN = "a-token"
 curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not here (apt-get install curl)")

@@ -11,7 +11,7 @@ import pytest
 
 from support.first_start import DOCUMENT, EC2, FirstStart
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.timeout(60), pytest.mark.deep]
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ UID = 10001
 MOST_ADDED = 130_000_000
 """Bytes that our layers add to the base, unpacked: `infra/README.md` states what it was."""
 
-pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("image")]
+pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("image"), pytest.mark.deep]
 
 
 @pytest.fixture

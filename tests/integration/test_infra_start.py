@@ -17,7 +17,7 @@ from support.commands import SOURCES, ran
 from support.moto_server import MotoServer
 from support.pages import commands, every_command, played
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.timeout(180), pytest.mark.deep]
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "infra" / "README.md"
 DEPLOY = "aws cloudformation deploy --stack-name tag-sync --template-file infra/ecs/service.yaml"

@@ -13,7 +13,7 @@ from datahub_poller.observe.catalogue import CATALOGUE
 from support.pages import commands, played
 from support.templates import INFRA, ROOT
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.timeout(180), pytest.mark.deep]
 REGION = "eu-central-1"
 PAGE = INFRA / "ec2" / "README.md"
 TEMPLATE, _ = decode(str(INFRA / "ec2" / "group.yaml"))

@@ -19,6 +19,8 @@ from support.brokers import KafkaBed, MockBed, Sent, eventually, patiently
 from support.jars import UnavailableError, resolve
 from support.running import Running
 
+pytestmark = pytest.mark.deep
+
 POM = Path(__file__).parent.parent / "kafka" / "pom.xml"
 
 

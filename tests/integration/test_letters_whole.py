@@ -26,7 +26,7 @@ from support.poisoned import POISON, SCHEMAS, WAYS, Poisoned, Try, as_datahub_re
 from support.recorded import Place
 from support.running import Stage
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.kafka]
+pytestmark = [pytest.mark.timeout(120), pytest.mark.kafka, pytest.mark.deep]
 
 SCHEMA = json.loads(resources.files("datahub_poller.deadletter").joinpath("dead-letter.schema.json").read_text())
 FIXED = ("--yes", "--why", "mended")

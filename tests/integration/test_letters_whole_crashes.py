@@ -17,7 +17,7 @@ from support.letter_peeks import QueuePeek
 from support.letters_scene import KINDS, LettersScene, peek_of
 from support.running import Running, Stage
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.deep]
 
 LAUNCH = str(Path(launch.__file__))
 PARTITIONS = 2

@@ -13,7 +13,7 @@ from support.letter_peeks import QueuePeek
 from support.letters_scene import KINDS, LettersScene, peek_of
 from support.running import Stage
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.deep]
 
 PARTITIONS = 3
 EVENTS = 40

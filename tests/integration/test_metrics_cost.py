@@ -13,7 +13,7 @@ import pytest
 from benchmarks.scraping import Compared, fill, run
 from support.running import Running
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.timeout(180), pytest.mark.deep]
 PARTITIONS = 1000
 SCRAPES = 300
 INTERVAL = 15.0

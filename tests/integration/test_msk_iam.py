@@ -17,7 +17,7 @@ from support.recorded import all_accounted_for, commits_not_ahead, first_hand_ou
 from support.recorded_calls import PERSON
 from support.traffic import KIP_848
 
-pytestmark = [pytest.mark.timeout(90), pytest.mark.xdist_group("msk-kafka")]
+pytestmark = [pytest.mark.timeout(90), pytest.mark.xdist_group("msk-kafka"), pytest.mark.deep]
 
 AUTH = "source/config/connection/auth"
 BOOTSTRAP = "source/config/connection/bootstrap"

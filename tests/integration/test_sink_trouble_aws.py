@@ -12,7 +12,7 @@ from support.running import Stage
 from support.sink_places import BucketPlace, QueuePlace
 from support.sink_scene import Scene
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = [pytest.mark.timeout(90), pytest.mark.deep]
 LASTS = 3.0
 """Seconds: by then the letters were tried more than once."""
 

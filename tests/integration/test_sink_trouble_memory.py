@@ -20,7 +20,7 @@ from support.on_aws import on_aws
 from support.running import Running, Stage
 from support.sink_places import BucketPlace, FilePlace, QueuePlace, SinkPlace, TopicPlace
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.timeout(240), pytest.mark.deep]
 
 MIB = 1024 * 1024
 BUFFER = 64 * MIB

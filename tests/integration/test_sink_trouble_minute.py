@@ -15,6 +15,8 @@ from support.running import Stage
 from support.sink_places import BucketPlace, FilePlace, QueuePlace, TopicPlace
 from support.sink_scene import Scene
 
+pytestmark = pytest.mark.deep
+
 MINUTE = 60.0
 
 

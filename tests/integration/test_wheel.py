@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 SOURCES = {"datahub_poller": ROOT / "poller", "datahub_handler": ROOT / "handler"}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("wheel")]
+pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("wheel"), pytest.mark.deep]
 
 
 class Installed(NamedTuple):

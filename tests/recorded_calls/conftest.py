@@ -15,7 +15,9 @@ from support.recorded_calls import VARIABLE, read
 def judge(request):
     directory = os.environ.get(VARIABLE)
     if not directory:
-        pytest.skip(f"not run: the judge of recorded calls (`make test` makes a recording, and names it in {VARIABLE})")
+        pytest.skip(
+            f"not run: the judge of recorded calls (`make test-all` makes a recording, and names it in {VARIABLE})"
+        )
     asked = read(Path(directory))
     if not asked:
         pytest.fail(

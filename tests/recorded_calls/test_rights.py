@@ -1,6 +1,6 @@
 """Every call that was made in the slow tests is allowed by the role it belongs to, and nothing is that nobody called.
 
-`make test` runs this after them. The roles are the templates': the task's for the poller, RedriverPolicy for people.
+`make test-all` runs this after them. Roles are the templates': the task's for the poller, RedriverPolicy for people.
 """
 
 from __future__ import annotations
