@@ -30,7 +30,8 @@ _CREDENTIALS: Final = frozenset({"NoCredentialsError", "PartialCredentialsError"
 class Account(NamedTuple):
     """How AWS is reached. What is None comes from AWS's own chain; `timeout` is in seconds, for each wait.
 
-    With `role` that is assumed first, with the chain's credentials, and again before it expires. `command` is told to
+    With `role` that is assumed first, with the chain's credentials, and again before it expires; `sts_region` is where
+    that is asked, if elsewhere. `command` is told to
     AWS beside our name where it is a person's: their rights are not the poller's.
     """
 
@@ -40,6 +41,8 @@ class Account(NamedTuple):
     timeout: float = 5.0
     role: str | None = None
     external_id: str | None = None
+    session_name: str = SESSION_NAME
+    sts_region: str | None = None
     command: str | None = None
 
     def client(self, service: str) -> Any:
@@ -90,10 +93,12 @@ class Account(NamedTuple):
         )
 
         own = self._replace(role=None).session()
-        extra = {"RoleSessionName": SESSION_NAME, **({"ExternalId": self.external_id} if self.external_id else {})}
+        extra = {"RoleSessionName": self.session_name, **({"ExternalId": self.external_id} if self.external_id else {})}
 
         def create_client(service: str, **credentials: Any) -> Any:
-            return own.create_client(service, region_name=self.region, config=self.config(), **credentials)
+            return own.create_client(
+                service, region_name=self.sts_region or self.region, config=self.config(), **credentials
+            )
 
         class OfRole(CredentialProvider):
             """Asks for the role when credentials are wanted."""

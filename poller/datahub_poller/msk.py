@@ -29,11 +29,17 @@ _ANOTHER_LOGIN: Final = frozenset({"oauth_cb", "sasl.username", "sasl.password",
 
 
 class Identity(NamedTuple):
-    """Whose tokens, and for a cluster where: AWS's region, and a role to assume with its external id."""
+    """Whose tokens, and for a cluster where: AWS's region, and a role to assume with its external id.
+
+    A profile gives the credentials; `session_name` and `sts_region` are how and where the role is assumed.
+    """
 
     region: str | None = None
     role: str | None = None
     external_id: str | None = None
+    session_name: str | None = None
+    profile: str | None = None
+    sts_region: str | None = None
 
 
 def is_msk_iam(callback: object) -> bool:
@@ -48,8 +54,8 @@ def is_region(text: str) -> bool:
 
 def auth_properties(identity: Identity) -> dict[str, str]:
     """What `connection.auth: msk-iam` stands for."""
-    words = {"region": identity.region, "role": identity.role, "external_id": identity.external_id}
-    return {**_FIXED, SETTINGS: " ".join(f"{key}={value}" for key, value in words.items() if value is not None)}
+    words = (f"{key}={value}" for key, value in identity._asdict().items() if value is not None)
+    return {**_FIXED, SETTINGS: " ".join(words)}
 
 
 def identity(settings: str) -> Identity:
@@ -67,7 +73,7 @@ def identity(settings: str) -> Identity:
 def with_region(properties: dict[str, Any]) -> dict[str, Any]:
     """The properties; where tokens for MSK name no region, the one in the bootstrap servers' names is put in."""
     settings = str(properties.get(SETTINGS, ""))
-    if not is_msk_iam(properties.get("oauth_cb")) or "region=" in settings:
+    if not is_msk_iam(properties.get("oauth_cb")) or settings.startswith("region="):
         return properties
     found = _HOST.search(str(properties.get("bootstrap.servers", "")))
     if found is None:
@@ -77,6 +83,8 @@ def with_region(properties: dict[str, Any]) -> dict[str, Any]:
 
 def contradictions(consumer_config: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Keys of `consumer_config` that cannot stand beside `auth: msk-iam`, with the remedy."""
+    if is_msk_iam(consumer_config.get("oauth_cb")):  # Java's words for the same
+        return []
     found = [(key, "Leave it out.") for key in sorted(_ANOTHER_LOGIN & consumer_config.keys())]
     for key, value in (("security.protocol", "SASL_SSL"), *((each, "OAUTHBEARER") for each in _MECHANISMS)):
         if key in consumer_config and str(consumer_config[key]).upper() != value:

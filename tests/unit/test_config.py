@@ -303,6 +303,12 @@ def test_the_effective_settings_are_an_action_file_again(tmp_path: Path) -> None
     assert again.model_dump() == action.model_dump()
 
 
+@pytest.mark.parametrize("start", ["2026-01-31T08:00:00Z", "2026-01-31T10:00:00+02:00"])
+def test_a_time_to_start_at_is_a_text_again_in_the_effective_settings(start: str) -> None:
+    settings = effective(action_of({"source.config.start": start}), {})
+    assert settings["source"]["config"]["start"] == "2026-01-31T08:00:00Z"
+
+
 @pytest.mark.parametrize(
     ("kind", "config", "keys"),
     [

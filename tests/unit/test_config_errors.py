@@ -145,7 +145,7 @@ WRONG = [
     (f"{CONSUMER}/oauth_cb", "a.b.c", ["must be module:function (seen: 'a.b.c')"]),
     (f"{CONSUMER}/ssl.truststore.location", "/x.jks", ["ssl.ca.location"]),
     (f"{CONSUMER}/ssl.truststore.password", "canary", ["ssl.ca.location"]),
-    (f"{CONSUMER}/sasl.jaas.config", "canary", ["Set sasl.username and sasl.password"]),
+    (f"{CONSUMER}/sasl.jaas.config", "canary", ["is not JAAS: ", "LoginModule required username"]),
     (f"{CONSUMER}/max.poll.records", 5, ["Set batch.size."]),
     (f"{CONSUMER}/value.deserializer", "x", ["the poller decodes"]),
     (f"{CONSUMER}/ssl.keystore.location", "/x.p12", ["needs ssl.keystore.password"]),

@@ -79,7 +79,7 @@ def test_an_empty_variable_is_none() -> None:
     ("variable", "told"),
     [
         ("SSL_TRUSTSTORE_LOCATION", True),
-        ("SSL_KEYSTORE_LOCATION", False),
+        ("SSL_KEYSTORE_LOCATION", True),
         ("SSL_KEYSTORE_PASSWORD", False),
         ("KAFKASTORE_SECURITY_PROTOCOL", False),
         ("BASIC_AUTH_USER_INFO", False),

@@ -11,7 +11,9 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
+from datahub_poller.config.java_words import translated, without_prefix
 from datahub_poller.config.problems import Problem, Wrong
+from datahub_poller.msk import is_msk_iam
 
 CALLBACK = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", re.ASCII)
 """`module:function`."""
@@ -57,17 +59,10 @@ KNOWN = frozenset(_NAMES.split())
 
 _PEM = "librdkafka reads PEM files"
 JAVA_ONLY: Mapping[str, str] = {
-    "ssl.truststore.location": f"{_PEM}: set ssl.ca.location to the CA certificates.",
     "ssl.truststore.password": f"{_PEM}: leave it out and set ssl.ca.location.",
-    "ssl.truststore.type": f"{_PEM}: leave it out and set ssl.ca.location.",
-    "ssl.truststore.certificates": "Set ssl.ca.pem.",
-    "ssl.keystore.type": "Leave it out: ssl.keystore.location is a PKCS#12 file.",
-    "ssl.keystore.key": "Set ssl.key.pem.",
-    "ssl.keystore.certificate.chain": "Set ssl.certificate.pem.",
     "ssl.protocol": "Leave it out: the newest TLS that both sides know is used.",
     "ssl.enabled.protocols": "Leave it out: the newest TLS that both sides know is used.",
     "ssl.provider": "Set ssl.providers.",
-    "sasl.jaas.config": "Set sasl.username and sasl.password, or oauth_cb.",
     "sasl.client.callback.handler.class": "Set oauth_cb to module:function.",
     "sasl.login.callback.handler.class": "Set oauth_cb to module:function.",
     "sasl.login.class": "Set oauth_cb to module:function.",
@@ -118,12 +113,19 @@ def consumer_settings(value: Any) -> dict[str, Any]:
     """The map `consumer_config`, nulls left out; raises `Wrong` with everything that is wrong with it."""
     if not isinstance(value, Mapping):
         raise Wrong("must be a map of librdkafka properties", show_value=False)
-    given = {key: item for key, item in value.items() if item is not None}
-    problems = [problem for key, item in given.items() for problem in _property_problems(str(key), item)]
+    given, problems = _plain(value)
+    problems += [problem for key, item in given.items() for problem in _property_problems(key, item)]
     problems += _pair_problems(given)
     if problems:
         raise Wrong("has problems", problems=problems)
     return given
+
+
+def _plain(value: Mapping[Any, Any]) -> tuple[dict[str, Any], list[Problem]]:
+    """Without nulls, and in librdkafka's words."""
+    given, twice = without_prefix({str(key): item for key, item in value.items() if item is not None})
+    properties, problems = translated(given)
+    return properties, [*twice, *problems]
 
 
 def _property_problems(key: str, value: Any) -> Iterator[Problem]:
@@ -147,10 +149,8 @@ def _property_problems(key: str, value: Any) -> Iterator[Problem]:
 def _value_problems(key: str, value: Any) -> Iterator[Problem]:
     if key in _MUST_BE_OFF and truth(value) is not False:
         yield Problem((key,), f"cannot be on: {_MUST_BE_OFF[key]}", "Leave it out.", value)
-    elif key == "oauth_cb" and not (isinstance(value, str) and CALLBACK.fullmatch(value)):
-        yield Problem(
-            (key,), "must be module:function", "For MSK: datahub_actions.utils.kafka_msk_iam:oauth_cb.", value
-        )
+    elif key == "oauth_cb" and not (isinstance(value, str) and (CALLBACK.fullmatch(value) or is_msk_iam(value))):
+        yield Problem((key,), "must be module:function", "For Amazon MSK with IAM: msk-iam.", value)
     elif key == "partition.assignment.strategy":
         yield from _strategy_problems(key, str(value))
     elif key == "group.protocol" and str(value).lower() not in {"classic", "consumer"}:
@@ -231,8 +231,8 @@ def producer_settings(value: Any) -> dict[str, Any]:
     """The map `producer_config`, nulls left out; raises `Wrong` with everything that is wrong with it."""
     if not isinstance(value, Mapping):
         raise Wrong("must be a map of librdkafka properties", show_value=False)
-    given = {str(key): item for key, item in value.items() if item is not None}
-    problems = [problem for key, item in given.items() for problem in _producer_problems(key, item)]
+    given, problems = _plain(value)
+    problems += [problem for key, item in given.items() for problem in _producer_problems(key, item)]
     if problems:
         raise Wrong("has problems", problems=problems)
     return given

@@ -6,9 +6,10 @@ the properties that the poller keeps for itself. Must not import the Kafka clien
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from datahub_poller.config.java_words import translated
 from datahub_poller.config.librdkafka import (
     CALLBACK,
     JAVA_ONLY,
@@ -19,7 +20,7 @@ from datahub_poller.config.librdkafka import (
     whole,
 )
 from datahub_poller.config.models import ActionFile
-from datahub_poller.msk import Identity, auth_properties, with_region
+from datahub_poller.msk import Identity, auth_properties, is_msk_iam, with_region
 
 VARIABLE_PREFIX = "KAFKA_PROPERTIES_"
 VARIABLES_SWITCH = "DATAHUB_ACTIONS_KAFKA_ENV_PROPERTIES_ENABLED"
@@ -53,7 +54,7 @@ SESSION_TIMEOUT = 45_000
 MAX_POLL_INTERVAL = 300_000
 """librdkafka's own defaults, in milliseconds. DataHub's 10 s would expel a member during every slow call."""
 
-_JAVA_PREFIXES = ("ssl.keystore", "ssl.truststore", "kafkastore.", "basic.auth.", "schema.registry.")
+_JAVA_PREFIXES = ("ssl.truststore", "kafkastore.", "basic.auth.", "schema.registry.")
 _SILENT = OWNED | {"group.id", "partition.assignment.strategy"}
 
 
@@ -87,18 +88,33 @@ def environ_properties(environ: Mapping[str, str], given: Mapping[str, str]) -> 
     """Properties from `KAFKA_PROPERTIES_*` variables that `given` does not have, and warnings on those left out."""
     if environ.get(VARIABLES_SWITCH, "true").strip().lower() in {"false", "0", "no", "off"}:
         return {}, []
+    found = {
+        key: value.strip()
+        for variable, value in sorted(environ.items())
+        if (key := property_name(variable)) is not None and value.strip()
+    }
+    properties, problems = translated(found)
+    warnings = [f"{_variable(str(each.path[0]))} is left out: it {each.what}. {each.hint}" for each in problems]
     taken: dict[str, str] = {}
-    warnings = []
-    for variable, value in sorted(environ.items()):
-        key = property_name(variable)
-        if key is None or not value.strip() or key in given or SAME.get(key) in given:
+    for key, value in properties.items():
+        if key in given or SAME.get(key) in given:
             continue
         reason = _left_out(key, value)
         if reason is None:
-            taken[key] = value.strip()
+            taken[key] = value
         elif reason:
-            warnings.append(f"{variable} is left out: {reason}")
-    return taken, warnings
+            warnings.append(f"{_variable(key)} is left out: {reason}")
+    return taken, [*warnings, *_incomplete(taken, given)]
+
+
+def _incomplete(taken: dict[str, str], given: Mapping[str, str]) -> Iterator[str]:
+    """Take out what librdkafka does not take by itself: a key store without its password, or a password alone."""
+    store, password = "ssl.keystore.location", "ssl.keystore.password"
+    if store in taken and password not in taken and password not in given:
+        del taken[store]
+        yield f"{_variable(store)} is left out: it needs {_variable(password)}"
+    if store not in taken and store not in given:
+        taken.pop(password, None)
 
 
 def property_name(variable: str) -> str | None:
@@ -115,12 +131,12 @@ def _left_out(key: str, value: str) -> str | None:
     The variables are often shared with Java services, so what only Java knows is no mistake.
     """
     if key in JAVA_ONLY or key.startswith(_JAVA_PREFIXES):
-        return f"{key} is a property of Java clients" if key in JAVA_ONLY else ""
+        return f"{key} is a property of Java clients. {JAVA_ONLY[key]}" if key in JAVA_ONLY else ""
     if key in _SILENT:
         return f"{key} is not taken from the environment"
     if key not in KNOWN:
         return f"{key} is not a librdkafka property that is known here; if it is one, set it in consumer_config"
-    if key == "oauth_cb" and not CALLBACK.fullmatch(value.strip()):
+    if key == "oauth_cb" and not (CALLBACK.fullmatch(value) or is_msk_iam(value)):
         return "oauth_cb must be module:function"
     if key.endswith((".ms", ".bytes")) and whole(value) is None:
         return f"{key} must be a whole number"

@@ -36,6 +36,10 @@ def _commit_text(seconds: float) -> str:
     return "step" if seconds == STEP else duration_text(seconds)
 
 
+def _start_text(start: str | datetime) -> str:
+    return start if isinstance(start, str) else start.isoformat().replace("+00:00", "Z")
+
+
 class Connection(Section):
     """Broker and Confluent-compatible registry, as DataHub Actions has them."""
 
@@ -98,7 +102,7 @@ class SourceConfig(Section):
         default_factory=lambda: dict(DEFAULT_ROUTES),
         description="Topics by what they hold: `mcl`, `mcl_timeseries`, `pe`. Given, it replaces all three.",
     )
-    start: Annotated[Start, checked(start_position)] = Field(
+    start: Annotated[Start, checked(start_position), PlainSerializer(_start_text)] = Field(
         default="latest",
         description="Where the group begins on a topic at its first start: `latest` (the log's end), `earliest`, or "
         "a time such as `2026-01-31T08:00:00Z`.",

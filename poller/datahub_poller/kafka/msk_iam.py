@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
-from datahub_poller.aws import Account, about_credentials, code_of, detail_of, provider_of, seconds_left
+from datahub_poller.aws import SESSION_NAME, Account, about_credentials, code_of, detail_of, provider_of, seconds_left
 from datahub_poller.msk import Identity, identity, is_region
 from datahub_poller.proxies import AWS_REMEDY, is_proxys
 
@@ -50,7 +50,14 @@ class MskIam:
         self._wall = wall
         self._clock = clock
         self.region = _region(wanted, default_region)
-        self._account = Account(self.region, role=wanted.role, external_id=wanted.external_id)
+        self._account = Account(
+            self.region,
+            profile=wanted.profile,
+            role=wanted.role,
+            external_id=wanted.external_id,
+            session_name=wanted.session_name or SESSION_NAME,
+            sts_region=wanted.sts_region,
+        )
         self._session = self._account.session()
         self._asked_at = float("-inf")
         self._answer: str | None = None
@@ -146,7 +153,7 @@ _NO_CREDENTIALS: Final = (
 
 
 def _region(wanted: Identity, default: str | None) -> str:
-    found = wanted.region or Account().session().get_config_variable("region") or default
+    found = wanted.region or Account(profile=wanted.profile).session().get_config_variable("region") or default
     if found is None:
         raise ValueError(f"no AWS region is known: the servers' names hold none. {_SET_REGION}")
     if not is_region(found):
