@@ -44,27 +44,31 @@ class Appetite:
         self._usual = max(1.0, largest, self._usual * FADING**records)
         self._passing += (kept / records - self._passing) / PASSING_POLLS
 
-    def room(self, lanes: Collection[Lane], most: int, now: float, calling: bool, fetching: bool) -> int:
+    def room(
+        self, lanes: Collection[Lane], occupied: Collection[Lane], most: int, now: float, calling: bool, fetching: bool
+    ) -> int:
         """How many records may be read at once, `most` at most; `calling`: no further invocation may start;
-        `fetching`: a registry is being asked.
+        `fetching`: a registry is being asked; `occupied`: the lanes that hold records.
 
         Not many more than the next calls take, and only one where all calls are on their way and the next ones could
         be made of what is here. For any one lane they are not to be too many.
         """
-        next_up = [lane for lane in lanes if lane.goes_on]
+        next_up = [lane for lane in occupied if lane.goes_on]
         missing = self._limits.size * self._calls - sum(len(lane.pending) for lane in next_up)
         full = missing <= 0 or sum(lane.pending_bytes for lane in next_up) >= self._limits.bytes * self._calls
-        if full and (calling or (fetching and any(_may_wait(lane, now) for lane in lanes))):
+        if full and (calling or (fetching and any(_may_wait(lane, now) for lane in occupied))):
             return 1
         most = min(most, int(max(missing, LEAST_READ) / max(LEAST_PASSING, self._passing)))
         half = self._buffer // 2
-        left = half - self.held_bytes(lanes)
+        left = half - self.held_bytes(occupied)
         if left <= 0:
             share = half // max(1, len(lanes))
             left = min((share - self._weight(lane) for lane in lanes if lane.tp not in self._paused), default=0)
         return max(1, min(most, int(left / (self._usual + self._overhead))))
 
-    def paused(self, lanes: Collection[Lane], now: float, fetching: bool) -> frozenset[TopicPartition]:
+    def paused(
+        self, lanes: Collection[Lane], occupied: Collection[Lane], now: float, fetching: bool
+    ) -> frozenset[TopicPartition]:
         """Which partitions must bring nothing now.
 
         The first half of the buffer is for whoever comes first, so that one busy partition may use it; the second
@@ -73,10 +77,11 @@ class Appetite:
         """
         half = self._buffer // 2
         share = half // max(1, len(lanes))
-        total = self.held_bytes(lanes)
+        total = self.held_bytes(occupied)
+        # With room for all, a lane without records is paused only if it has been.
         self._paused = frozenset(
             lane.tp
-            for lane in lanes
+            for lane in (lanes if total >= half or self._paused else occupied)
             if (lane.awaiting and len(lane.pending) >= self._limits.size and not (fetching and _may_wait(lane, now)))
             or (lane.paused is not None and len(lane.pending) >= self._limits.size)
             or total >= 2 * half

@@ -7,7 +7,7 @@ answer, or an offset, is still ours.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from datahub_poller.errors import Transient
 from datahub_poller.lanes import Lane
@@ -41,7 +41,7 @@ class Commits:
         """Send what is settled and not committed, unless a commit is on its way or it is too early."""
         if self._sent is not None or now < self._due:
             return
-        lanes = [lane for lane in self._ledger.lanes.values() if _to_commit(lane)]
+        lanes = _to_commit(self._ledger.lanes.values())
         if not lanes:
             self.trouble, self._failures = None, 0  # what could not be committed is others' now
             return
@@ -70,7 +70,7 @@ class Commits:
         A refusal is logged, once for each reason in a row: unless it is tried again, what it held will come again.
         """
         lanes = [lane for tp in partitions if (lane := self._ledger.lanes.get(tp)) is not None]
-        offsets = {lane.tp: lane.settled for lane in lanes if _to_commit(lane)}
+        offsets = {lane.tp: lane.settled for lane in _to_commit(lanes)}
         if not offsets:
             return True
         try:
@@ -98,6 +98,6 @@ class Commits:
                 lane.committed, lane.renew = offset, False
 
 
-def _to_commit(lane: Lane) -> bool:
-    """Whether a commit is wanted: for what is settled, or to renew what is remembered beside the last one."""
-    return lane.renew or lane.committed != lane.settled
+def _to_commit(lanes: Iterable[Lane]) -> list[Lane]:
+    """Those of which a commit is wanted: for what is settled, or to renew what is remembered beside the last one."""
+    return [lane for lane in lanes if lane.renew or lane.committed != lane.settled]

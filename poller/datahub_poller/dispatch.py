@@ -5,7 +5,7 @@ Pure. It starts nothing: each work that it answers is entered in the ledger as i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from datahub_poller.batching import Pick, choose, due_at
 from datahub_poller.lanes import Lane
@@ -33,7 +33,8 @@ class Dispatch:
         works: list[Work] = []
         if ledger.stopping:
             return works
-        for lane in ledger.lanes.values():
+        occupied = ledger.occupied()
+        for lane in occupied:
             if lane.may_act and not ledger.halted:
                 self._take_undecodable(lane, now)
                 works += self._letters(lane, now)
@@ -41,7 +42,7 @@ class Dispatch:
             return works
         if ledger.breaker.is_open:
             return works + self._probe(now)
-        while ledger.slots > 0 and ledger.rate_due <= now and (work := self._next(now)) is not None:
+        while ledger.slots > 0 and ledger.rate_due <= now and (work := self._next(occupied, now)) is not None:
             works.append(work)
         return works
 
@@ -50,30 +51,31 @@ class Dispatch:
         ledger = self._ledger
         if ledger.breaker.is_open:
             return max(ledger.breaker.probe_at, ledger.rate_due, now)
-        dues = [due for lane in ledger.lanes.values() if (due := _due(lane, ledger.rate_due)) is not None]
-        if ledger.slots > 0 and (due := due_at(ledger.lanes.values(), ledger.settings.limits)) is not None:
+        occupied = ledger.occupied()
+        dues = [due for lane in occupied if (due := _due(lane, ledger.rate_due)) is not None]
+        if ledger.slots > 0 and (due := due_at(occupied, ledger.settings.limits)) is not None:
             dues.append(max(due, ledger.rate_due))
         return min(dues, default=None)
 
     # -- invocations
 
-    def _next(self, now: float) -> Invoke | None:
+    def _next(self, occupied: Sequence[Lane], now: float) -> Invoke | None:
         # They take turns, so that neither a backlog nor a lane that is split to pieces starves the other.
         first, second = (self._retry, self._untried) if self._retry_next else (self._untried, self._retry)
         self._retry_next = not self._retry_next
-        work = first(now)
-        return work if work is not None else second(now)
+        work = first(occupied, now)
+        return work if work is not None else second(occupied, now)
 
-    def _untried(self, now: float, at_once: bool = False, probe: bool = False) -> Invoke | None:
+    def _untried(
+        self, occupied: Sequence[Lane], now: float, at_once: bool = False, probe: bool = False
+    ) -> Invoke | None:
         ledger = self._ledger
-        picks = choose(ledger.lanes.values(), ledger.settings.limits, now, at_once)
+        picks = choose(occupied, ledger.settings.limits, now, at_once)
         return self._fresh(picks[:1] if probe else picks, now, probe) if picks else None
 
-    def _retry(self, now: float) -> Invoke | None:
+    def _retry(self, occupied: Sequence[Lane], now: float) -> Invoke | None:
         due = [
-            (max(due, lane.since), lane)
-            for lane in self._ledger.lanes.values()
-            if (due := _piece_due(lane)) is not None and due <= now
+            (max(due, lane.since), lane) for lane in occupied if (due := _piece_due(lane)) is not None and due <= now
         ]
         return self._again(min(due, key=lambda pair: pair[0])[1], now) if due else None
 
@@ -181,7 +183,7 @@ class Dispatch:
         # Another lane's untried events say most about the handler; then the lane that has been left alone longest.
         ledger = self._ledger
         ledger.reread_undecodable()
-        if (work := self._untried(now, at_once=True, probe=True)) is not None:
+        if (work := self._untried(ledger.occupied(), now, at_once=True, probe=True)) is not None:
             return work
         due = [lane for lane in ledger.lanes.values() if (at := _piece_due(lane)) is not None and at <= now]
         for lane in sorted(due + ledger.held() + ledger.stuck(), key=lambda lane: lane.since):

@@ -85,6 +85,10 @@ class Ledger:
             if lane.committed is not None and lane.committed < lane.settled:
                 self.counters["settled_not_committed"] += lane.settled - lane.committed
 
+    def occupied(self) -> list[Lane]:
+        """Those that hold records: of thousands of partitions few do at a time, and most turns are about these."""
+        return [lane for lane in self.lanes.values() if lane.part is not None or lane.pending]
+
     # -- records come in
 
     def take_in(self, records: Sequence[Record], read: Callable[[Record, float], Verdict], now: float) -> None:
@@ -259,15 +263,15 @@ class Ledger:
 
     def held_bytes(self) -> int:
         """What counts against the buffer: all entries, those in flight included."""
-        return self._appetite.held_bytes(self.lanes.values())
+        return self._appetite.held_bytes(self.occupied())
 
     def room(self, most: int, now: float, fetching: bool) -> int:
         """How many records may be read at once, `most` at most; `fetching`: a registry is being asked."""
-        return self._appetite.room(self.lanes.values(), most, now, self.slots <= 0, fetching)
+        return self._appetite.room(self.lanes.values(), self.occupied(), most, now, self.slots <= 0, fetching)
 
     def paused(self, now: float, fetching: bool) -> frozenset[TopicPartition]:
         """Which partitions must bring nothing now."""
-        return self._appetite.paused(self.lanes.values(), now, fetching)
+        return self._appetite.paused(self.lanes.values(), self.occupied(), now, fetching)
 
     def held_back(self, tp: TopicPartition) -> bool:
         """Whether it was to bring nothing, when that was asked for last."""

@@ -30,7 +30,7 @@ def appetite(size=200, most_bytes=MIB, calls=1, buffer=64 * MIB):
 
 
 def room(made, *lanes, now=0.5, calling=True, fetching=False):
-    return made.room(lanes, MOST, now, calling, fetching)
+    return made.room(lanes, [lane for lane in lanes if not lane.idle], MOST, now, calling, fetching)
 
 
 @pytest.mark.parametrize(("held", "calls", "expected"), [(0, 1, 200), (50, 1, 150), (150, 1, LEAST_READ), (200, 1, 1)])
@@ -75,14 +75,14 @@ def test_while_a_schema_is_fetched_everybody_waits_a_moment_and_nothing_is_pause
     """A schema is usually here in milliseconds; a partition that is resumed stands still for up to a second."""
     made, waiting = appetite(), lane_with(A, 200, WAITS)
     assert room(made, waiting, calling=False, fetching=True) == 1
-    assert made.paused([waiting], 0.5, fetching=True) == frozenset()
+    assert made.paused([waiting], [waiting], 0.5, fetching=True) == frozenset()
 
 
 @pytest.mark.parametrize(("now", "fetching"), [(0.5, False), (SCHEMA_PATIENCE, True)])
 def test_a_schema_that_cannot_be_had_holds_up_its_own_partitions_only(now, fetching):
     made, waiting, other = appetite(), lane_with(A, 200, WAITS), lane_with(B, 0)
     assert room(made, waiting, other, now=now, calling=False, fetching=fetching) == LEAST_READ
-    assert made.paused([waiting, other], now, fetching=fetching) == {A}
+    assert made.paused([waiting, other], [waiting, other], now, fetching=fetching) == {A}
 
 
 def test_a_lane_of_which_all_schemas_came_waits_for_none():
