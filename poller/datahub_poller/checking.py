@@ -14,9 +14,10 @@ from typing import Literal, NamedTuple
 
 from datahub_poller import app
 from datahub_poller.config import ActionFile, consumer_properties
+from datahub_poller.config.producer import producer_properties
 from datahub_poller.decode.schemas import Registry
 from datahub_poller.errors import CannotStart, Transient
-from datahub_poller.kafka import assignors, reach
+from datahub_poller.kafka import assignors, reach, trial
 from datahub_poller.observe.listening import in_url
 from datahub_poller.observe.logs import get_logger
 from datahub_poller.observe.server import StatusServer
@@ -40,6 +41,8 @@ _ADDRESSES = {
     "confluent": "source.config.connection.schema_registry_url",
     "glue": "source.config.schema_registry",
 }
+
+_PRODUCER_CONFIG = "dead_letter.config.producer_config"
 
 _NAMES_THE_SETTING = ("`schema_registry_", "NO_PROXY")
 """Words of a registry's message that says already what to set."""
@@ -67,6 +70,7 @@ def _all(action: ActionFile, environ: Mapping[str, str], parts: app.Outside, off
     if here or not offline:
         yield _try("dead letters", lambda: _writable(parts))
     if offline:
+        yield from _clients(action, environ)
         yield from _assignor(consumer_properties(action, environ)[0], None)
         elsewhere = () if here else ("dead letters",)
         for step in (*elsewhere, "broker", "topics", *(_registry_step(name) for name in parts.registries)):
@@ -82,6 +86,14 @@ def _file(action: ActionFile, environ: Mapping[str, str]) -> Iterator[Finding]:
     _, warnings = consumer_properties(action, environ)
     for warning in (*action.warnings, *warnings):
         yield Finding("action file", "warning", warning)
+
+
+def _clients(action: ActionFile, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """What librdkafka says of the effective properties, by clients that connect to nothing."""
+    yield _try("kafka client", lambda: trial.try_consumer(consumer_properties(action, environ)[0], LOG))
+    if action.dead_letter.type == "kafka":
+        own = producer_properties(action, environ)
+        yield _try("kafka client (dead letters)", lambda: trial.try_producer(own, _PRODUCER_CONFIG, LOG))
 
 
 def _loaded(parts: app.Outside, action: ActionFile) -> str:

@@ -308,11 +308,68 @@ def test_offline_connects_to_nothing(world: World) -> None:
     assert verdicts(found) == {
         "handler": "ok",
         "dead letters": "ok",
+        "kafka client": "ok",
         "broker": "skipped",
         "topics": "skipped",
         CONFLUENT: "skipped",
     }
     assert world.registry.requests == []
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"sasl.mechanism": "SCRAM-SHA-512"}, "sasl.username and sasl.password must be set"),
+        ({"sasl.mechanism": "KERBEROS"}, "Unsupported SASL mechanism: KERBEROS"),
+        ({"sasl.mechanism": "GSSAPI"}, "No provider for SASL mechanism GSSAPI"),
+        ({"session.timeout.ms": 99_999_999, "max.poll.interval.ms": 99_999_999}, "outside allowed range"),
+        ({"ssl.ca.location": "/nowhere/ca.pem"}, "ssl.ca.location failed"),
+    ],
+)
+def test_offline_finds_what_librdkafka_does_not_take(world: World, given: Mapping[str, Any], said: str) -> None:
+    keys = {
+        "security.protocol": "SASL_SSL",
+        "sasl.mechanism": "PLAIN",
+        "sasl.username": "u",
+        "sasl.password": "hush-hush",
+    }
+    config = given if "sasl.mechanism" in given else {**keys, **given}
+    done = world.check("--offline", **{f"{CONNECTION}.consumer_config": {"security.protocol": "SASL_SSL", **config}})
+    assert done.code == 3
+    assert f"failed   kafka client: {CONNECTION}.consumer_config: the Kafka client does not take it: " in done.out
+    assert said in done.out
+    assert "hush-hush" not in done.all
+    assert done.out.endswith("1 of 3 failed: kafka client\n")
+
+
+def test_offline_asks_nobody_for_a_token(world: World) -> None:
+    (world.directory / "handlers" / "tokens.py").write_text("def give(config):\n    raise AssertionError('asked')\n")
+    login = {"security.protocol": "SASL_SSL", "sasl.mechanism": "OAUTHBEARER", "oauth_cb": "tokens:give"}
+    code, found = world.found("--offline", **{f"{CONNECTION}.consumer_config": login})
+    assert (code, found["kafka client"]) == (0, ("ok", "librdkafka takes its properties"))
+
+
+def test_offline_finds_what_the_producer_of_letters_does_not_take(world: World) -> None:
+    place = {"topic": "letters", "bootstrap": "127.0.0.1:1", "producer_config": {"security.protocol": "SASL_SSL"}}
+    code, found = world.found("--offline", dead_letter={"type": "kafka", "config": place})
+    assert (code, found["kafka client"][0], found["dead letters"][0]) == (3, "ok", "skipped")
+    verdict, said = found["kafka client (dead letters)"]
+    assert verdict == "failed"
+    assert said.startswith("dead_letter.config.producer_config: the Kafka client does not take it: ")
+
+
+def test_what_gives_every_container_javas_words_is_checked_as_it_will_run(world: World) -> None:
+    """As DataHub's charts set them."""
+    words = {
+        "SECURITY_PROTOCOL": "SASL_SSL",
+        "SASL_MECHANISM": "AWS_MSK_IAM",
+        "SASL_JAAS_CONFIG": "software.amazon.msk.auth.iam.IAMLoginModule required;",
+        "SASL_CLIENT_CALLBACK_HANDLER_CLASS": "software.amazon.msk.auth.iam.IAMClientCallbackHandler",
+    }
+    done = world.check("--offline", environ={f"KAFKA_PROPERTIES_{name}": value for name, value in words.items()})
+    assert done.code == 0
+    assert "oauth_cb: msk-iam" in done.out
+    assert "warning" not in done.out
 
 
 @pytest.mark.parametrize("kind", ["kafka", "sqs", "s3"])
