@@ -402,3 +402,24 @@ def test_exceptions_are_named_as_logs_and_letters_name_them():
     retry = action_of({"retry.fatal": names, "retry.retryable": "KeyError"}).retry
     assert retry.fatal == ["ValueError", "requests.exceptions.Timeout", "DoNotRetry"]
     assert retry.retryable == ["KeyError"]
+
+
+@pytest.mark.parametrize(
+    ("word", "kind"), [("AWS_GLUE", "glue"), ("aws_glue", "glue"), ("KAFKA", "confluent"), (" INTERNAL ", "confluent")]
+)
+def test_the_registry_may_be_named_in_datahubs_words(word: str, kind: str) -> None:
+    key = "source.config.schema_registry.type"
+    assert action_of({key: word}).source.config.schema_registry.type == kind
+    environ = {"SCHEMA_REGISTRY_TYPE": word, "AWS_GLUE_SCHEMA_REGISTRY_REGION": "eu-west-3", "AWS_REGION": "us-east-1"}
+    for keys in ({}, {key: "${SCHEMA_REGISTRY_TYPE}"}):
+        registry = action_of(keys, environ).source.config.schema_registry
+        assert (registry.type, registry.region) == (kind, "eu-west-3" if kind == "glue" else None)
+
+
+def test_the_file_wins_over_datahubs_variables_of_the_registry() -> None:
+    environ = {"SCHEMA_REGISTRY_TYPE": "AWS_GLUE", "AWS_GLUE_SCHEMA_REGISTRY_REGION": "eu-west-3"}
+    said = {"source.config.schema_registry": {"type": "glue", "region": "us-east-2"}}
+    assert action_of(said, environ).source.config.schema_registry.region == "us-east-2"
+    other = action_of({"source.config.schema_registry": {"type": "confluent"}}, environ)
+    assert other.source.config.schema_registry.type == "confluent"
+    assert action_of({}, {"SCHEMA_REGISTRY_TYPE": "karapace"}).source.config.schema_registry.type == "confluent"

@@ -164,6 +164,12 @@ WRONG = [
     (f"{REGISTRY}/basic.auth.credentials.source", "SASL_INHERIT", ["Set basic.auth.user.info to user:password."]),
     (f"{REGISTRY}/basic.auth.credentials.source", ["x"], ["Set basic.auth.user.info to user:password."]),
     (f"{REGISTRY}/ssl.truststore.location", "/x", ["set ssl.ca.location"]),
+    (
+        f"{REGISTRY}/registry.name",
+        "x",
+        ["setting of Glue's", "source.config.schema_registry: {type: glue, region: ...}"],
+    ),
+    (f"{REGISTRY}/avroRecordType", "GENERIC_RECORD", ["source.config.schema_registry: {type: glue, region: ...}"]),
     (f"{REGISTRY}/ssl.key.location", "/x", ["needs ssl.certificate.location"]),
     (f"{REGISTRY}/timeout", "soon", ["must be a number (seen: 'soon')"]),
     ("filters", {"type": "event_type"}, ["filters: must be a list"]),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -144,15 +145,19 @@ class Whole:
 
 @dataclass(frozen=True, slots=True)
 class OneOf:
-    """One of a few words. `later` are words that DataHub or our own pages know, and this version not yet."""
+    """One of a few words. `later` are words that DataHub or our own pages know, and this version not yet; `also` has
+    other words for ours, in lower case.
+    """
 
     words: tuple[str, ...]
     later: tuple[str, ...] = ()
+    also: Mapping[str, str] = field(default_factory=dict)
 
     def __call__(self, value: Any) -> str:
         """The word as it is spelt here."""
         folded = {word.lower(): word for word in self.words}
         word = value.strip().lower() if isinstance(value, str) else ""
+        word = self.also.get(word, word)
         if word in folded:
             return folded[word]
         has = f"This version has: {', '.join(self.words)}."

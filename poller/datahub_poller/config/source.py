@@ -5,6 +5,7 @@ Holds DataHub's own keys too where they still say something; `spellings` says wh
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -27,6 +28,9 @@ from datahub_poller.config.values import (
 STEP = 0.0
 """The value of `commit: step`."""
 
+DATAHUB_REGISTRIES: Mapping[str, str] = {"kafka": "confluent", "internal": "confluent", "aws_glue": "glue"}
+"""What DataHub's variable SCHEMA_REGISTRY_TYPE may say, in lower case."""
+_REGISTRIES = OneOf(("confluent", "glue", "auto"), also=DATAHUB_REGISTRIES)
 SchemaRegistryType = Literal["confluent", "glue", "auto"]
 OnGap = Literal["earliest", "halt"]
 Start = Literal["latest", "earliest"] | datetime
@@ -70,11 +74,15 @@ class Connection(Section):
 class SchemaRegistry(Section):
     """Which registry the writer schemas come from."""
 
-    type: Annotated[SchemaRegistryType, checked(OneOf(("confluent", "glue", "auto")))] = Field(
-        default="confluent", description="`auto` tells record by record, by its framing."
+    type: Annotated[SchemaRegistryType, checked(_REGISTRIES)] = Field(
+        default="confluent",
+        description="`auto` tells record by record, by its framing. DataHub's words `KAFKA` and `INTERNAL` are "
+        "`confluent`, `AWS_GLUE` is `glue`; without the key `SCHEMA_REGISTRY_TYPE` is used.",
     )
     region: Annotated[str | None, checked(Text("AWS region"))] = Field(
-        default=None, description="Region of the Glue registry. Without it `AWS_REGION`, then the AWS profile's."
+        default=None,
+        description="Region of the Glue registry. Without it `AWS_GLUE_SCHEMA_REGISTRY_REGION`, `AWS_REGION`, then the "
+        "AWS profile's.",
     )
     endpoint: Annotated[str | None, checked(web_address)] = Field(
         default=None, description="Another URL of the Glue API, such as a VPC endpoint's."

@@ -12,14 +12,17 @@ from datahub_poller.config.models import ActionFile
 from datahub_poller.config.problems import KeyPath, Problem, shown
 from datahub_poller.config.quantities import duration_text
 from datahub_poller.config.section import Section
-from datahub_poller.config.source import STEP
+from datahub_poller.config.source import DATAHUB_REGISTRIES, STEP, SchemaRegistryType
 from datahub_poller.config.values import CREDENTIALS_SOURCE, JAVA_PREFIX
 
 S = TypeVar("S", bound=Section)
 
 REGISTRY_VARIABLE = "KAFKA_SCHEMAREGISTRY_URL"
 BASE_PATH_VARIABLE = "DATAHUB_GMS_BASE_PATH"
+REGISTRY_TYPE_VARIABLE = "SCHEMA_REGISTRY_TYPE"
 DEFAULT_COMMIT_MS = 10_000
+
+_REGION_VARIABLES = ("AWS_GLUE_SCHEMA_REGISTRY_REGION", "AWS_REGION", "AWS_DEFAULT_REGION")
 
 _FUNCTION_INSTEAD = 'Write the logic as a function and name it: handler: {config: {function: "module:function"}}.'
 NOT_YET: Mapping[KeyPath, tuple[str, str]] = {
@@ -61,6 +64,15 @@ def registry_address(environ: Mapping[str, str]) -> str:
     return f"http://localhost:8080{base}/schema-registry/api/"
 
 
+def _registry_type(word: str, otherwise: SchemaRegistryType) -> SchemaRegistryType:
+    """What the variable that GMS is given says; a word that nobody knows says nothing."""
+    said = word.strip().lower()
+    match DATAHUB_REGISTRIES.get(said, said):
+        case "confluent" | "glue" | "auto" as known:
+            return known
+    return otherwise
+
+
 def without_empty(data: Mapping[str, Any]) -> dict[str, Any]:
     """The file's data without keys that are refused and say nothing, such as `transform: []`."""
     refused = [path[0] for path in NOT_YET if len(path) == 1]
@@ -81,9 +93,13 @@ def folded(action: ActionFile, environ: Mapping[str, str]) -> ActionFile:
     reset = _RESETS.get(_reset_word(action))
     if reset is not None and not is_given(action, (*_CONFIG, "start")):
         changes[(*_CONFIG, "start")] = reset
-    if config.schema_registry.type != "confluent" and config.schema_registry.region is None:
-        region = environ.get("AWS_REGION", "").strip() or environ.get("AWS_DEFAULT_REGION", "").strip()
-        if region:
+    kind = config.schema_registry.type
+    if not is_given(action, (*_CONFIG, "schema_registry", "type")):
+        kind = _registry_type(environ.get(REGISTRY_TYPE_VARIABLE, ""), kind)
+        changes[(*_CONFIG, "schema_registry", "type")] = kind
+    if kind != "confluent" and config.schema_registry.region is None:
+        region = next((found for name in _REGION_VARIABLES if (found := environ.get(name, "").strip())), None)
+        if region is not None:
             changes[(*_CONFIG, "schema_registry", "region")] = region
     if action.retry.backoff > action.retry.max_backoff and not is_given(action, ("retry", "max_backoff")):
         changes["retry", "max_backoff"] = action.retry.backoff

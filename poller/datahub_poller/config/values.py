@@ -158,6 +158,15 @@ def registry_client_settings(value: Any) -> dict[str, Any]:
     return {key: float(item) if key in _REGISTRY_NUMBERS else item for key, item in kept.items()}
 
 
+_GLUE_NAMES = """
+avrorecordtype cachesize cachetimeout.ms compatibility compressiontype compression dataformat description endpoint
+region region.name registry.name registryname schemaautoregistrationenabled schemaname schema.name
+secondary.deserializer timetolivemillis type useragentapp
+"""
+_GLUE_KEYS = frozenset(_GLUE_NAMES.split())
+_GLUE_HINT = "For Glue write source.config.schema_registry: {type: glue, region: ...}; a registry's name is not needed."
+
+
 def registry_key(key: str) -> str:
     """The key without the prefix that Kafka Connect and Java clients put before it."""
     return key.removeprefix(JAVA_PREFIX)
@@ -179,7 +188,14 @@ def _registry_problems(key: str, value: Any) -> Iterator[Problem]:
     elif isinstance(value, (Mapping, list)):
         yield Problem((key,), "must be text or a number")
     elif key != "url" and key not in REGISTRY_CLIENT_KEYS:
-        yield Problem((key,), "is not a setting of the registry client", did_you_mean(key, REGISTRY_CLIENT_KEYS))
+        yield _unknown_setting(key)
+
+
+def _unknown_setting(key: str) -> Problem:
+    if key.replace("_", ".").lower() in _GLUE_KEYS:
+        what = "is a setting of Glue's serializers, and this section is for Confluent's client"
+        return Problem((key,), what, _GLUE_HINT)
+    return Problem((key,), "is not a setting of the registry client", did_you_mean(key, REGISTRY_CLIENT_KEYS))
 
 
 def directory_path(value: Any) -> Path:
