@@ -40,7 +40,12 @@ WRONG = [
     ("name", "a\nb", ["name: must be text that is not empty and can be printed"]),
     ("enabled", "perhaps", ["enabled: must be true or false (seen: 'perhaps')"]),
     ("enabled", [], ["enabled: must be true or false (seen: a list)"]),
-    ("source.type", "pg_queue", ["source.type: is not there yet (seen: 'pg_queue'). This version has: kafka."]),
+    (
+        "source.type",
+        "pg_queue",
+        ["source.type: is not supported (seen: 'pg_queue'). Let DataHub write its events to Kafka"],
+    ),
+    ("source.type", "datahub-cloud", ["source.type: is not supported (seen: 'datahub-cloud'). DataHub Cloud's events"]),
     ("source.type", "x:Y", ["source.type: is not known (seen: 'x:Y'). This version has: kafka."]),
     ("handler.type", "lambda", ["handler.type: is not there yet (seen: 'lambda'). This version has: python."]),
     ("handler.type", "process", ["is not there yet"]),

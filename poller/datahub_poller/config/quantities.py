@@ -145,13 +145,14 @@ class Whole:
 
 @dataclass(frozen=True, slots=True)
 class OneOf:
-    """One of a few words. `later` are words that DataHub or our own pages know, and this version not yet; `also` has
-    other words for ours, in lower case.
+    """One of a few words. `later` are words that our own pages know, and this version not yet; `never` are DataHub's
+    that have no like here, each with what to do instead; `also` has other words for ours. All in lower case.
     """
 
     words: tuple[str, ...]
     later: tuple[str, ...] = ()
     also: Mapping[str, str] = field(default_factory=dict)
+    never: Mapping[str, str] = field(default_factory=dict)
 
     def __call__(self, value: Any) -> str:
         """The word as it is spelt here."""
@@ -163,7 +164,9 @@ class OneOf:
         has = f"This version has: {', '.join(self.words)}."
         if word in self.later:
             raise Wrong("is not there yet", has)
-        if self.later or len(self.words) == 1:
+        if word in self.never:
+            raise Wrong("is not supported", self.never[word])
+        if self.later or self.never or len(self.words) == 1:
             raise Wrong("is not known", has)
         hint = did_you_mean(word, self.words) if word else ""
         raise Wrong(f"must be one of {', '.join(self.words)}", hint if hint.startswith("Did") else "")

@@ -30,6 +30,13 @@ STEP = 0.0
 
 DATAHUB_REGISTRIES: Mapping[str, str] = {"kafka": "confluent", "internal": "confluent", "aws_glue": "glue"}
 """What DataHub's variable SCHEMA_REGISTRY_TYPE may say, in lower case."""
+_SOURCES = OneOf(
+    ("kafka",),
+    never={
+        "pg_queue": "Let DataHub write its events to Kafka (its default), and read them there: type: kafka.",
+        "datahub-cloud": "DataHub Actions reads DataHub Cloud's events; the poller reads a DataHub's own Kafka: type: kafka.",
+    },
+)
 _REGISTRIES = OneOf(("confluent", "glue", "auto"), also=DATAHUB_REGISTRIES)
 SchemaRegistryType = Literal["confluent", "glue", "auto"]
 OnGap = Literal["earliest", "halt"]
@@ -149,7 +156,5 @@ class SourceConfig(Section):
 class Source(Section):
     """Where the events come from."""
 
-    type: Annotated[str, checked(OneOf(("kafka",), ("pg_queue", "datahub-cloud")))] = Field(
-        description="The kind of source."
-    )
+    type: Annotated[str, checked(_SOURCES)] = Field(description="The kind of source.")
     config: SourceConfig = Field(default_factory=SourceConfig)
