@@ -20,6 +20,7 @@ from typing import Any
 from datahub_poller import letterbox, report
 from datahub_poller.batching import Limits
 from datahub_poller.config import ActionFile, consumer_properties, secrets_of
+from datahub_poller.config.librdkafka import with_whole_paths
 from datahub_poller.deadletter.sink import Sink
 from datahub_poller.decode.confluent import ConfluentRegistry
 from datahub_poller.decode.glue import GlueRegistry
@@ -98,9 +99,8 @@ def registries(action: ActionFile, environ: Mapping[str, str]) -> dict[RegistryN
     wanted = action.source.config.schema_registry
     made: dict[RegistryName, Registry] = {}
     if wanted.type in ("confluent", "auto"):
-        made["confluent"] = ConfluentRegistry(
-            connection.schema_registry_url, connection.schema_registry_config, wanted.timeout, environ
-        )
+        settings = with_whole_paths(connection.schema_registry_config, action.working_directory)
+        made["confluent"] = ConfluentRegistry(connection.schema_registry_url, settings, wanted.timeout, environ)
     if wanted.type in ("glue", "auto"):
         made["glue"] = GlueRegistry(
             region=wanted.region,

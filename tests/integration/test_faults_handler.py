@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import time
+from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import AdminClient
@@ -36,6 +38,29 @@ def member_ids(bed, group):
 
 
 # -- one partition fails
+
+
+WANDERING = """
+import os, recording_handler
+os.chdir("/")
+
+def handle(event, context):
+    os.chdir("/proc/self")
+    return recording_handler.handle(event, context)
+"""
+
+
+def test_a_handler_that_changes_the_working_directory_moves_no_letters(stage):
+    stage.create(1, "pe")
+    (stage.directory / "wandering.py").write_text(WANDERING)
+    here = os.path.relpath(stage.letters_directory)
+    changes = {"handler/config/function": "wandering:handle", "options/failed_events_dir": here}
+    poller = stage.start(stage.action(changes))
+    (bad,) = stage.send("pe", 0, 1, poison=[0])
+    settled(stage, poller)
+    assert stage.lettered() == [bad]
+    assert Path(poller.lines("started")[0]["letters"]).resolve() == stage.letters_directory / stage.name
+    assert poller.stop() == 0
 
 
 def test_one_partition_that_fails_does_not_hold_up_the_others(stage):

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from datahub_poller.config import consumer_properties, effective, load, load_enabled, parse_action
+from datahub_poller.config.librdkafka import with_whole_paths
 from datahub_poller.errors import ConfigError
 from support.action_files import MINIMAL, action_of, problems_of, with_keys, written
 
@@ -423,3 +424,34 @@ def test_the_file_wins_over_datahubs_variables_of_the_registry() -> None:
     other = action_of({"source.config.schema_registry": {"type": "confluent"}}, environ)
     assert other.source.config.schema_registry.type == "confluent"
     assert action_of({}, {"SCHEMA_REGISTRY_TYPE": "karapace"}).source.config.schema_registry.type == "confluent"
+
+
+def test_relative_paths_begin_where_the_file_was_read_wherever_the_process_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "conf").mkdir()
+    keys = {
+        "options": {"failed_events_dir": "letters"},
+        "handler.config.path": "src",
+        "source.config.connection.consumer_config": {"ssl.ca.location": "ca.pem", "ssl.key.location": "/keys/k.pem"},
+    }
+    file = written(tmp_path / "conf", with_keys(keys))
+    monkeypatch.chdir(tmp_path)
+    action = load(Path("conf") / file.name, {})
+    monkeypatch.chdir("/")
+    assert action.letters_directory == tmp_path / "letters"
+    assert action.handler.config.path == tmp_path / "conf" / "src"
+    properties, _ = consumer_properties(action, {"KAFKA_PROPERTIES_SSL_CRL_LOCATION": "crl.pem"})
+    files = {key: value for key, value in properties.items() if key.endswith(".location")}
+    assert files == {
+        "ssl.ca.location": str(tmp_path / "ca.pem"),
+        "ssl.key.location": "/keys/k.pem",
+        "ssl.crl.location": str(tmp_path / "crl.pem"),
+    }
+
+
+def test_a_word_in_the_place_of_a_file_stays_a_word() -> None:
+    assert with_whole_paths({"ssl.ca.location": "probe", "client.id": "a"}, Path("/x")) == {
+        "ssl.ca.location": "probe",
+        "client.id": "a",
+    }

@@ -45,7 +45,7 @@ WRONG = [
         "pg_queue",
         ["source.type: is not supported (seen: 'pg_queue'). Let DataHub write its events to Kafka"],
     ),
-    ("source.type", "datahub-cloud", ["source.type: is not supported (seen: 'datahub-cloud'). DataHub Cloud's events"]),
+    ("source.type", "datahub-cloud", ["source.type: is not supported (seen: 'datahub-cloud'). DataHub Actions"]),
     ("source.type", "x:Y", ["source.type: is not known (seen: 'x:Y'). This version has: kafka."]),
     ("handler.type", "lambda", ["handler.type: is not there yet (seen: 'lambda'). This version has: python."]),
     ("handler.type", "process", ["is not there yet"]),

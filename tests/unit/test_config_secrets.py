@@ -110,9 +110,9 @@ def test_every_secret_is_known_so_that_logs_can_be_scrubbed() -> None:
 
 
 def test_settings_that_are_not_secret_stay_readable() -> None:
-    keys = {f"{CONSUMER}/{key}": "plain" for key in OPEN_PROPERTIES}
+    keys = {f"{CONSUMER}/{key}": "/plain" for key in OPEN_PROPERTIES}
     shown = effective(action_of(keys), {})["consumer_properties"]
-    assert {shown[key] for key in OPEN_PROPERTIES} == {"plain"}
+    assert {shown[key] for key in OPEN_PROPERTIES} == {"/plain"}
 
 
 def test_a_users_name_in_a_url_is_masked_with_the_password() -> None:

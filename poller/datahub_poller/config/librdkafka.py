@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 from datahub_poller.config.java_words import translated, without_prefix
@@ -195,6 +196,34 @@ def whole(value: Any) -> int | None:
     """A property's value as a whole number, `None` if it is none."""
     text = "" if isinstance(value, bool) else str(value).strip()
     return int(text) if re.fullmatch(r"-?[0-9]{1,18}", text) else None
+
+
+_FILES = frozenset(
+    {
+        "https.ca.location",
+        "sasl.kerberos.keytab",
+        "sasl.oauthbearer.assertion.file",
+        "sasl.oauthbearer.assertion.jwt.template.file",
+        "sasl.oauthbearer.assertion.private.key.file",
+        "ssl.ca.location",
+        "ssl.certificate.location",
+        "ssl.crl.location",
+        "ssl.key.location",
+        "ssl.keystore.location",
+    }
+)
+_NO_FILE = "probe"
+"""What librdkafka takes in the place of a file of CA certificates: it looks for one."""
+
+
+def with_whole_paths(properties: Mapping[str, Any], directory: Path) -> dict[str, Any]:
+    """The properties with their files below `directory`. A registry client's settings have the same names."""
+    return {
+        key: str(directory / value)
+        if key in _FILES and isinstance(value, str) and value not in ("", _NO_FILE)
+        else value
+        for key, value in properties.items()
+    }
 
 
 def property_text(value: Any) -> str:

@@ -196,7 +196,7 @@ def _finished(
     secrets: Iterable[str],
 ) -> ActionFile:
     """The action with its paths made whole, and what loading found out noted on it."""
-    action = changed(action, ("handler", "config", "path"), directory / action.handler.config.path)
+    action = changed(action, ("handler", "config", "path"), (directory / action.handler.config.path).absolute())
     properties, _ = consumer_properties(action, environ)
     wait = revoke_wait(action, properties, _given_keys(given))
     warnings = [*_warnings(given, action, raw), *spelling_warnings(given, raw)]
@@ -207,7 +207,7 @@ def _finished(
         )
     if (stop := stop_warning(action.shutdown.deadline, environ)) is not None:
         warnings.append(stop)
-    action.note(Notes(tuple(warnings), frozenset(secrets), wait))
+    action.note(Notes(tuple(warnings), frozenset(secrets), wait, Path.cwd()))
     return action
 
 

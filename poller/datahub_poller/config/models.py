@@ -209,6 +209,7 @@ class Notes(NamedTuple):
     warnings: tuple[str, ...] = ()
     secrets: frozenset[str] = frozenset()
     revoke_wait: float | None = None
+    working_directory: Path = Path()
 
 
 class ActionFile(Section):
@@ -269,7 +270,12 @@ class ActionFile(Section):
     def letters_directory(self) -> Path:
         """The directory below which the file sink writes."""
         own = self.dead_letter.config.directory
-        return self.options.failed_events_dir if own is None else own
+        return self.working_directory / (self.options.failed_events_dir if own is None else own)
+
+    @property
+    def working_directory(self) -> Path:
+        """Where the process stood when it read the file: relative paths begin there, wherever a handler goes later."""
+        return self._notes.working_directory
 
     @property
     def revoke_wait(self) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from datahub_poller.config.librdkafka import property_text
+from datahub_poller.config.librdkafka import property_text, with_whole_paths
 from datahub_poller.config.models import ActionFile
 from datahub_poller.config.properties import consumer_properties
 from datahub_poller.msk import with_region
@@ -66,7 +66,7 @@ def producer_properties(action: ActionFile, environ: Mapping[str, str]) -> dict[
     properties = {**DEFAULTS, **_connection(action, environ)}
     for key in given:
         properties.pop(_SAME.get(key, ""), None)
-    return with_region({**properties, **given, **OURS})
+    return with_whole_paths(with_region({**properties, **given, **OURS}), action.working_directory)
 
 
 def letters_consumer_properties(action: ActionFile, environ: Mapping[str, str]) -> dict[str, Any]:

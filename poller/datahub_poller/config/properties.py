@@ -18,6 +18,7 @@ from datahub_poller.config.librdkafka import (
     REFUSED_UNDER_CONSUMER_PROTOCOL,
     property_text,
     whole,
+    with_whole_paths,
 )
 from datahub_poller.config.models import ActionFile
 from datahub_poller.msk import Identity, auth_properties, is_msk_iam, with_region
@@ -81,7 +82,7 @@ def consumer_properties(action: ActionFile, environ: Mapping[str, str]) -> tuple
             del properties[key]
             if key in from_environ:
                 warnings.append(f"{_variable(key)} is left out: group.protocol consumer refuses {key}")
-    return with_region(properties), warnings
+    return with_whole_paths(with_region(properties), action.working_directory), warnings
 
 
 def environ_properties(environ: Mapping[str, str], given: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:

@@ -34,7 +34,7 @@ _SOURCES = OneOf(
     ("kafka",),
     never={
         "pg_queue": "Let DataHub write its events to Kafka (its default), and read them there: type: kafka.",
-        "datahub-cloud": "DataHub Actions reads DataHub Cloud's events; the poller reads a DataHub's own Kafka: type: kafka.",
+        "datahub-cloud": "DataHub Actions reads it; the poller reads the Kafka of a DataHub of yours: type: kafka.",
     },
 )
 _REGISTRIES = OneOf(("confluent", "glue", "auto"), also=DATAHUB_REGISTRIES)
