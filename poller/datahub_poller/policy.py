@@ -43,6 +43,7 @@ class Tried(NamedTuple):
     """A piece that has failed: `size` events, `attempts` used up, this one included, in `spent` seconds.
 
     `shared`: other partitions' records were in the call. `splitting`: it is a part of one whose attempts are used up.
+    `named`: the handler named its events, or the first of them where order is strict.
     """
 
     size: int
@@ -51,6 +52,7 @@ class Tried(NamedTuple):
     shared: bool = False
     spent: float = 0.0
     fatal: bool = False
+    named: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +76,10 @@ class Policy:
 
         A piece that failed in company of other partitions' records is tried by itself at least once, whatever else
         holds: it may have been theirs. Then an error that is fatal, or too old an age, is as if all attempts were
-        used up.
+        used up. What the handler named is known to be at fault: there is nothing to find by splitting it.
         """
+        if tried.named:
+            return GiveUp() if tried.splitting or self._used_up(tried) else Retry(self.delay(tried.attempts, chance))
         if tried.shared or not (tried.fatal or tried.splitting or self._used_up(tried)):
             return Retry(self.delay(tried.attempts, chance))
         if self.bisect and tried.size > 1:

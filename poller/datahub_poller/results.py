@@ -134,7 +134,7 @@ class Results:
         failure = Failure("handler", "BatchItemFailure", message, response=response)
         piece.failed(call.attempt(piece, failure), now - call.started)  # with all the events that were in it
         lane.narrow(piece, again)
-        self._failed(lane, piece, call, failure, now, named=len(mine))
+        self._failed(lane, piece, call, failure, now, named=True)
 
     def _failed(
         self,
@@ -143,7 +143,7 @@ class Results:
         call: Call,
         failure: Failure,
         now: float,
-        named: int | None = None,
+        named: bool = False,
         fatal: bool = False,
     ) -> None:
         """It counts as an attempt already."""
@@ -153,7 +153,7 @@ class Results:
         offsets = (piece.entries[0].offset, piece.entries[-1].offset)
         fields: dict[str, Any] = {"batch_id": call.batch_id, "first": offsets[0], "last": offsets[1]}
         shared = len(call.work.shares) > 1
-        tried = Tried(len(piece.entries), piece.attempts, piece.splitting, shared, piece.spent, fatal)
+        tried = Tried(len(piece.entries), piece.attempts, piece.splitting, shared, piece.spent, fatal, named)
         match self._ledger.settings.policy.after_failure(tried, self._chance()):
             case Retry(delay=delay):
                 piece.due = now + delay
@@ -173,7 +173,7 @@ class Results:
                     "warning", "batch failed, is split", lane, **fields, attempt=piece.attempts, error=str(failure)
                 )
             case GiveUp():
-                if named is not None and named < len(piece.entries):  # strict order: what is behind has not failed
+                if named and self._ledger.settings.policy.order == "strict":  # what is behind may fail because of it
                     lane.set_apart(piece, 1)
                 self._give_up(lane, piece, call.batch_id, failure, now)
 

@@ -43,6 +43,8 @@ TESTS = (
     "tests/unit/test_reader.py",
     "tests/unit/test_intake.py",
     "tests/unit/test_kafka_records.py",
+    "tests/unit/test_config_java_words.py",
+    "tests/unit/test_config_jaas.py",
     "tests/unit/test_doubts.py",
     "tests/unit/test_appetite.py",
     "tests/unit/test_orders.py",

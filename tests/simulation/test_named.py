@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from datahub_poller.batching import Limits
 from datahub_poller.errors import Fatal
@@ -57,6 +60,41 @@ def test_a_named_poison_event_costs_its_attempts_only():
     judged(sim)
     assert len(sim.invocations()) == sim.policy.attempts
     oracles.duplicates_at_most(sim.trace, 0)
+
+
+@pytest.mark.parametrize("attempts", [1, 2, 3])
+def test_whatever_a_handler_names_is_given_up_after_so_many_calls_and_never_split(attempts):
+    sim = Simulation({"mcl": 1}, limits=WHOLE, policy=Policy(attempts=attempts))
+    sim.desk.handler = naming
+    sim.write(A, "poison", "good", "poison", "good", "poison")
+    sim.run()
+    judged(sim)
+    assert len(sim.invocations()) == attempts
+
+
+@settings(max_examples=60)
+@given(
+    kinds=st.lists(st.lists(st.sampled_from(["good", "poison"]), max_size=12), min_size=3, max_size=3),
+    attempts=st.integers(1, 4),
+    order=st.sampled_from(["failed_only", "strict"]),
+)
+def test_only_what_is_named_is_given_up_and_in_no_more_calls_than_its_attempts(kinds, attempts, order):
+    """In strict order what stands behind a named record may fail because of it: it is tried anew once that is gone."""
+    sim = Simulation({"mcl": 3}, limits=SMALL, policy=Policy(attempts=attempts, order=order), breaker=Breaker(0, 60.0))
+    calls = Counter()
+
+    def counted(records, seconds=0.05):
+        calls.update((record.tp, record.offset) for record in records)
+        return naming(records, seconds)
+
+    sim.desk.handler = counted
+    wanted = {}
+    for tp, each in zip((A, B, C), kinds, strict=True):
+        sim.write(tp, *each)
+        wanted |= {(tp, offset): attempts if kind == "poison" else 1 for offset, kind in enumerate(each)}
+    sim.run()
+    judged(sim)
+    assert order == "strict" or calls == wanted
 
 
 def test_an_event_is_not_given_up_for_what_another_partition_had_in_the_same_batch():

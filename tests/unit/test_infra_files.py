@@ -207,7 +207,7 @@ def test_the_sample_s_action_file_is_right_and_its_letters_go_to_the_volume():
     name, place = volume.split(":")
     assert name in COMPOSE["volumes"]
     assert place == LETTERS_HOME  # relative directories begin there
-    assert not sample.letters_directory.is_absolute()
+    assert not sample.options.failed_events_dir.is_absolute()
 
 
 def test_the_poller_may_stop_for_longer_than_its_deadline():

@@ -25,6 +25,20 @@ def test_what_a_failed_piece_does_next(size, attempts, splitting, shared, expect
     assert isinstance(Policy(attempts=3).after_failure(Tried(size, attempts, splitting, shared), 0.5), expected)
 
 
+@pytest.mark.parametrize(
+    ("tried", "expected"),
+    [
+        pytest.param(Tried(3, 1, named=True), Retry, id="the first time"),
+        pytest.param(Tried(3, 2, named=True), GiveUp, id="attempts used up: nothing is to be found by splitting"),
+        pytest.param(Tried(3, 2, shared=True, named=True), GiveUp, id="in company: it is named by its partition"),
+        pytest.param(Tried(2, 5, splitting=True, named=True), GiveUp, id="a half of what raised before"),
+        pytest.param(Tried(3, 1, spent=60.0, named=True), GiveUp, id="too old"),
+    ],
+)
+def test_what_a_handler_names_is_given_up_after_its_attempts(tried, expected):
+    assert isinstance(Policy(attempts=2, max_age=60.0).after_failure(tried, 0.5), expected)
+
+
 def test_without_splitting_a_batch_is_given_up_whole():
     assert Policy(attempts=2, bisect=False).after_failure(Tried(10, 2), 0.5) == GiveUp()
 
