@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from datahub_poller.errors import ConfigError
 from datahub_poller.filter_shape import METADATA_CHANGE_LOG, filter_problems
 from datahub_poller.model import Envelope
+from datahub_poller.nesting import is_deep, may_be_deep
 
 LEADING_FIELDS = frozenset({"entityType", "entityUrn", "changeType", "aspectName"})
 """The fields of a metadata change log that stand before its bulk, and that a filter can decide by."""
@@ -213,6 +214,7 @@ def _map(wanted: Mapping[str, Any]) -> Check:
 
 def _decoded(text: str) -> Any:
     try:
-        return json.loads(text)
+        value = json.loads(text)
     except (ValueError, RecursionError):
         return None
+    return None if may_be_deep(text) and is_deep(value) else value

@@ -16,6 +16,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 LIFETIME = dt.timedelta(days=2)
+_SIGNS = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
 PASSWORD = "correct horse"
 
 
@@ -72,8 +83,9 @@ def _authority(name: str) -> Authority:
     key = ec.generate_private_key(ec.SECP256R1())
     subject = _name(name)
     certificate = (
-        _builder(subject, subject, key)
+        _builder(subject, subject, key, key)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_SIGNS, critical=True)
         .sign(key, hashes.SHA256())
     )
     return Authority(key, certificate)
@@ -86,14 +98,19 @@ def _signed(
     here: list[x509.GeneralName] = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
     if host is not None:
         here = [x509.DNSName(host)]
-    builder = _builder(_name(name), authority.certificate.subject, key, age)
+    builder = _builder(_name(name), authority.certificate.subject, key, authority.key, age)
     certificate = builder.add_extension(x509.SubjectAlternativeName(here), critical=False)
     return key, certificate.sign(authority.key, hashes.SHA256())
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, age: dt.timedelta = dt.timedelta(hours=1)
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePrivateKey,
+    signer: ec.EllipticCurvePrivateKey,
+    age: dt.timedelta = dt.timedelta(hours=1),
 ) -> x509.CertificateBuilder:
+    """With what strict readers, such as Python 3.13's, want to find in a certificate."""
     begins = dt.datetime.now(dt.UTC) - age
     return (
         x509.CertificateBuilder()
@@ -103,6 +120,8 @@ def _builder(
         .serial_number(x509.random_serial_number())
         .not_valid_before(begins)
         .not_valid_after(begins + LIFETIME)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
     )
 
 

@@ -52,6 +52,8 @@ def newer_schema() -> str:
 
 UNION_SCHEMA = f'["null", {schema_text("MetadataChangeLog")}]'
 OTHER_SCHEMA = json.dumps({"type": "record", "name": "Other", "fields": [{"name": "id", "type": "long"}]})
+DEEP = b'{"parameters":' + b"[" * 200 + b"]" * 200 + b"}"
+LONG = b'{"version":' + b"9" * 4301 + b"}"
 _ASKED = "of Confluent's ids when the registry, asked anew, names no schema that reads them"
 
 
@@ -143,6 +145,16 @@ def rows() -> list[Row]:
         _log("an aspect that is not UTF-8", "dead letter: aspect_not_utf8", "", _framed(aspect=not_utf8)),
         _platform("a payload that is not UTF-8", "dead letter: payload_not_utf8", "", entity, b'{"a":"\xff"}'),
         _platform("a payload that is not JSON", "dead letter: payload_not_json", "", entity, b'{"a":'),
+        _platform(
+            "a payload whose `parameters` nest deeper than 200 values",
+            "dead letter: payload_not_json",
+            "",
+            entity,
+            DEEP,
+        ),
+        _platform(
+            "a payload with a whole number of more than 4,300 digits", "dead letter: payload_not_json", "", entity, LONG
+        ),
         _platform("a payload that is no JSON object", "dead letter: payload_not_object", "", entity, b"[1]"),
         _platform("`version` missing", "dead letter: missing_field", "", entity, _without(ENTITY_CHANGE, "version")),
         _platform(

@@ -15,6 +15,7 @@ from datahub_poller.decode.datahub import (
     platform_event_type,
 )
 from datahub_poller.errors import Poison
+from datahub_poller.nesting import MOST, TOO_DEEP
 from support import decoding
 
 STAMP = decoding.STAMP
@@ -76,9 +77,16 @@ def test_a_payload_that_is_not_json_is_poison(body):
     assert refused(entity, body)[0] == "payload_not_json"
 
 
-@pytest.mark.parametrize("depth", [2_000, 200_000])
-def test_a_payload_that_nests_without_end_is_poison(depth):
-    assert refused(entity, b'{"parameters":' + b"[" * depth + b"]" * depth + b"}")[0] == "payload_not_json"
+@pytest.mark.parametrize("nan", [b"", b'"n":NaN,'], ids=["read by orjson", "read by Python"])
+@pytest.mark.parametrize("depth", [MOST, 500, 1_500, 5_000, 200_000])
+def test_a_payload_that_nests_too_deeply_is_poison_whatever_reads_it(depth, nan):
+    body = b"{" + nan + b'"parameters":' + b"[" * depth + b"]" * depth + b"}"
+    assert refused(entity, body) == ("payload_not_json", f"the payload is no JSON for the poller: {TOO_DEEP}")
+
+
+def test_a_payload_may_nest_up_to_the_limit():
+    deep = json.loads("[" * (MOST - 1) + "]" * (MOST - 1))
+    assert entity(decoding.ENTITY_CHANGE | {"parameters": deep})["parameters"] == deep
 
 
 @pytest.mark.parametrize("body", [b"[]", b"null", b"1", b'"x"', b"true"])

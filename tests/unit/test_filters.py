@@ -9,6 +9,7 @@ import pytest
 from datahub_poller.errors import ConfigError
 from datahub_poller.filter_shape import filter_warnings
 from datahub_poller.filters import Filter, compile_filters
+from datahub_poller.nesting import MOST
 
 MCL = "MetadataChangeLogEvent_v1"
 ECE = "EntityChangeEvent_v1"
@@ -168,8 +169,11 @@ def test_parameters_of_an_entity_change_are_a_plain_map() -> None:
     assert not chosen.passes(envelope({}))
 
 
-def test_json_nested_deeper_than_python_goes_does_not_match_and_does_not_raise() -> None:
-    assert not by_type(ECE, {"field": {"a": 1}}).passes(envelope({"field": "[" * 200_000}))
+@pytest.mark.parametrize("depth", [MOST, 1_500, 5_000, 200_000])
+def test_json_in_a_text_that_nests_too_deeply_does_not_match_and_does_not_raise(depth: int) -> None:
+    chosen = by_type(ECE, {"field": {"a": 1}})
+    assert not chosen.passes(envelope({"field": '{"a":1,"b":' + "[" * depth + "]" * depth + "}"}))
+    assert chosen.passes(envelope({"field": '{"a":1,"b":' + "[" * (MOST - 1) + "]" * (MOST - 1) + "}"}))
 
 
 def test_leading_fields_decide_what_they_can() -> None:

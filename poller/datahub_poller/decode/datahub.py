@@ -28,6 +28,7 @@ from datahub_poller.decode.shapes import (
 )
 from datahub_poller.decode.taking import Take, taker_of
 from datahub_poller.errors import Poison
+from datahub_poller.nesting import TOO_DEEP, is_deep, may_be_deep
 
 EventType = Literal["EntityChangeEvent_v1", "RelationshipChangeEvent_v1", "MetadataChangeLogEvent_v1"]
 ENTITY_CHANGE: Final = "EntityChangeEvent_v1"
@@ -185,8 +186,13 @@ def _slowly(value: bytes) -> Any:
     """As DataHub reads it: NaN, numbers of any size, a byte order mark and lone surrogates are accepted."""
     try:
         value.decode()
-        return json.loads(value)
+        body = json.loads(value)
     except UnicodeDecodeError as error:
         raise Poison("payload_not_utf8", f"the payload is not UTF-8: {error.reason} at byte {error.start}") from None
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise Poison("payload_not_json", f"the payload is no JSON for the poller: {TOO_DEEP}") from None
+    except ValueError as error:
         raise Poison("payload_not_json", f"the payload is no JSON: {error}") from None
+    if may_be_deep(value) and is_deep(body):
+        raise Poison("payload_not_json", f"the payload is no JSON for the poller: {TOO_DEEP}")
+    return body
