@@ -7,6 +7,8 @@ It must not know what a failure leads to, nor interrupt a function that takes to
 from __future__ import annotations
 
 import json
+import logging
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,12 @@ from typing import Any
 from datahub_handler.contract import Context, failed_of
 from datahub_handler.runtime import Calls, Fault, LoadError, fault_of, load
 from datahub_poller.errors import CannotStart, HandlerFailed
+from datahub_poller.forks import Home
 from datahub_poller.invoke.base import Invocation, Outcome, Partial, Succeeded
 from datahub_poller.model import RESPONSE_LIMIT, TopicPartition
+from datahub_poller.observe.logs import get_logger, log_event
+
+LOG = get_logger("datahub_poller.handler")
 
 
 class PythonInvoker:
@@ -32,6 +38,7 @@ class PythonInvoker:
         self._path = path
         self._timeout = timeout
         self._calls: Calls | None = None
+        self._home = Home()
 
     def load(self) -> None:
         """Import the handler and check its signature. Raises CannotStart."""
@@ -50,8 +57,10 @@ class PythonInvoker:
             response = self._calls.call(_event(invocation), self._context(invocation))
             failed = failed_of(response, invocation.places())
         except BaseException as error:  # noqa: BLE001 - in this thread every exception is the handler's
+            self._home.leave(error, _tell_forked)
             fault = fault_of(error, own_files=(__file__,))
         else:
+            self._home.leave(None, _tell_forked)
             if failed:
                 places = frozenset((TopicPartition(topic, number), offset) for topic, number, offset in failed)
                 return Partial(places, _in_json(response))
@@ -68,6 +77,11 @@ class PythonInvoker:
         """Close the handler's event loops, within two seconds."""
         if self._calls is not None:
             self._calls.close()
+
+
+def _tell_forked(code: int) -> None:
+    event = "a process that the handler forked came back from its call: it is ended"
+    log_event(LOG, logging.WARNING, event, pid=os.getpid(), exit_code=code)
 
 
 def _in_json(response: Any) -> str:

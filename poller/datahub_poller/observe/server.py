@@ -18,6 +18,7 @@ from socketserver import TCPServer
 from typing import Any
 
 from datahub_poller.errors import CannotStart
+from datahub_poller.forks import close_in_children
 from datahub_poller.observe.catalogue import Moment
 from datahub_poller.observe.listening import EVERYWHERE, EVERYWHERE_6, LOOPBACK, in_url, is_loopback
 from datahub_poller.observe.logs import Throttle
@@ -82,6 +83,7 @@ class StatusServer:
                 "or let one be chosen with --status-port 0"
             ) from error
         self._server = server
+        close_in_children(server.socket)
         serve = threading.Thread(target=server.serve_forever, args=(0.05,), name="status", daemon=True)
         serve.start()
         return int(server.server_address[1])
