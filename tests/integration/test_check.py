@@ -349,6 +349,23 @@ def test_offline_asks_nobody_for_a_token(world: World) -> None:
     assert (code, found["kafka client"]) == (0, ("ok", "librdkafka takes its properties"))
 
 
+def test_offline_asks_no_issuer_for_a_token(world: World) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as issuer:
+        login = {
+            "security.protocol": "SASL_SSL",
+            "sasl.mechanism": "OAUTHBEARER",
+            "sasl.oauthbearer.method": "oidc",
+            "sasl.oauthbearer.client.id": "me",
+            "sasl.oauthbearer.client.secret": "hush-hush",
+            "sasl.oauthbearer.token.endpoint.url": f"http://127.0.0.1:{issuer.getsockname()[1]}/token",
+        }
+        code, found = world.found("--offline", **{f"{CONNECTION}.consumer_config": login})
+        issuer.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            issuer.accept()
+    assert (code, found["kafka client"][0]) == (0, "ok")
+
+
 def test_offline_finds_what_the_producer_of_letters_does_not_take(world: World) -> None:
     place = {"topic": "letters", "bootstrap": "127.0.0.1:1", "producer_config": {"security.protocol": "SASL_SSL"}}
     code, found = world.found("--offline", dead_letter={"type": "kafka", "config": place})

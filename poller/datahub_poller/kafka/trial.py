@@ -17,6 +17,7 @@ from datahub_poller.kafka.words import why
 
 TAKEN: Final = "librdkafka takes its properties"
 _BROKERS: Final = ("bootstrap.servers", "metadata.broker.list")
+_METHOD: Final = "sasl.oauthbearer.method"
 _TOKEN_SECONDS: Final = 3600.0
 
 
@@ -39,7 +40,9 @@ def _made(
     logger: logging.Logger,
 ) -> None:
     config = {key: value for key, value in properties.items() if key not in _BROKERS}
-    if "oauth_cb" in config:  # asked for a token at once: the user's function may speak to anybody
+    # A token is asked for at once, of the user's function or of an issuer.
+    if "oauth_cb" in config or str(config.get(_METHOD, "")).lower() == "oidc":
+        config.pop(_METHOD, None)
         config["oauth_cb"] = lambda _: ("none", time.time() + _TOKEN_SECONDS)
     try:
         make(config, ClientLog(logger, time.monotonic, lambda _: None))
