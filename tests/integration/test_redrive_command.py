@@ -98,7 +98,8 @@ class Place:
 
     def calls(self) -> list[dict]:
         path = self.directory / "calls.jsonl"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+        return [json.loads(line) for line in lines if line.endswith("\n")]  # the last one may be half written
 
     def until_called(self, times: int) -> None:
         end = time.monotonic() + 60
