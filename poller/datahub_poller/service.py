@@ -234,16 +234,16 @@ class Service:
         self._poller = app.poller(self._action, parts, consumer, self._board, watches, self._orders)
         if self._deadline is not None:
             return STOPPED
-        app.prepare(parts.registries.values())
-        self._poller.run(lambda: self._tell_started(parts))
+        self._poller.run(lambda: self._subscribed(parts))
         halted = self._poller.ledger.halt is not None
         log_event(LOG, logging.INFO, "stopped", counters=dict(self._poller.ledger.counters))
         return FAILED if halted else STOPPED
 
-    def _tell_started(self, parts: app.Outside) -> None:
+    def _subscribed(self, parts: app.Outside) -> None:
         """Whoever waits for this line before they produce may rely on `start: latest`."""
         letters = parts.sink.place
         log_event(LOG, logging.INFO, "started", action=self._action.name, topics=list(parts.topics), letters=letters)
+        app.prepare(parts.registries.values())
 
     def _wait_for_brokers(self, reason: str) -> None:
         self._show(f"kafka: {reason}")

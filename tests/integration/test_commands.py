@@ -149,7 +149,7 @@ NOT_STARTED = [
     Case("a class", 3, ("tags:Handler is a class",), {"handler.config.function": "tags:Handler"},
          files={"tags.py": "class Handler: ...\n"}),
     Case("no such directory", 3, ("handlers is not a directory",), {"handler.config.path": "handlers"}),
-    Case("letters below a file", 3, ("cannot be written to tags.py/letters", "Not a directory",
+    Case("letters below a file", 3, ("/tags.py/letters", "Not a directory",
                                      "dead_letter.config.directory"),
          {"dead_letter.config.directory": "tags.py/letters"}),
     Case("port in use", 3, ("status.port: cannot listen on 127.0.0.1:@TAKEN@", "--status-port 0"),

@@ -130,7 +130,7 @@ def test_every_module_of_the_wheel_can_be_imported(wheel, installed):
 def test_a_first_handler_is_made_from_the_wheel_and_its_tests_pass(installed):
     installed.run("datahub-poller", "init", "first")
     installed.run("python", "-W", "error", "first/test_handler.py")
-    assert "all 2 ok" in installed.run("datahub-poller", "check", "--offline", "-c", "first/action.yaml").stdout
+    assert "all 3 ok" in installed.run("datahub-poller", "check", "--offline", "-c", "first/action.yaml").stdout
 
 
 def test_the_demo_runs_from_the_wheel(installed):
