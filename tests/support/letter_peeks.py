@@ -64,7 +64,8 @@ class TopicPeek:
 class QueuePeek:
     """A queue, and the objects that its messages point to. What is looked at is shown again at once.
 
-    A FIFO queue shows no more than ten messages before some are deleted: of one, what it took is what the proxy saw.
+    A FIFO queue shows no more than ten messages before some are deleted: of one, what it took is what the proxy saw,
+    without the large letters that were dealt with, whose objects are gone with them.
     """
 
     def __init__(self, aws: OnAws, *, fifo: bool) -> None:
@@ -80,7 +81,11 @@ class QueuePeek:
 
     def letters(self) -> Letters:
         self.overflown = 0
-        return [self._letter(json.loads(body)) for body in (self._taken() if self._fifo else self._shown())]
+        if not self._fifo:
+            return [self._letter(json.loads(body)) for body in self._shown()]
+        bodies = [json.loads(body) for body in self._taken()]
+        here = set(self._aws.keys(self._bucket))
+        return [self._letter(body) for body in bodies if "s3" not in body or body["s3"]["key"] in here]
 
     def waiting(self) -> tuple[int, int]:
         """How many messages are to be seen, and how many are hidden."""
